@@ -1,0 +1,1 @@
+"""What is wrong with a run: one file a family of rules."""

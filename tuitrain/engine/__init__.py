@@ -1,0 +1,1 @@
+"""What touches torch: the loop, what observes and steers it, and the thread it runs in."""

@@ -1,0 +1,299 @@
+"""What observes and steers a training loop: a handful of calls, and one place between two steps.
+
+The loop asks for `epochs` and `batches`, and tells `clip`, `step` and `validate`. Everything else (commands, pausing,
+overfitting one batch, stopping) happens in `_between_steps`, where the loop is at rest.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+from torch import Tensor
+
+from tuitrain.engine.data import Batch, Batches
+from tuitrain.engine.gradients import Clipping, Norms, norm_after, norms_of_each, optimized
+from tuitrain.engine.learning_rate import learning_rate
+from tuitrain.engine.modes import census
+from tuitrain.engine.recorder import Recorder
+from tuitrain.engine.scalars import Row, Scalars
+from tuitrain.engine.snapshot import Snapshot, capture
+from tuitrain.engine.steering import Steering
+from tuitrain.engine.tip import Tip
+from tuitrain.engine.training import Training, count_correct
+from tuitrain.engine.tree import TreeReader
+from tuitrain.engine.validation import evaluate
+from tuitrain.engine.vitals import read_vitals
+from tuitrain.record.events import GradientNorms, Mode, Status, Step, Validation, Vitals
+from tuitrain.record.link import Inbox
+
+FLUSH_INTERVAL_S = 0.1
+SAMPLE_INTERVAL_S = 0.25
+NORMS_INTERVAL_S = 1.0
+VITALS_INTERVAL_S = 1.0
+
+
+class _Note(NamedTuple):
+    """What the host knows of a step while its scalars are still on the device."""
+
+    executed: int
+    step: int
+    epoch: int
+    time_s: float
+    threshold: float
+    lr: float
+    predictions: int
+    overfit: bool
+    by_value: bool
+
+
+class Probe:
+    """Observes and steers one loop, on the thread that runs it."""
+
+    def __init__(
+        self,
+        training: Training,
+        clipping: Clipping,
+        recorder: Recorder,
+        inbox: Inbox,
+        *,
+        save: Callable[["Probe"], None],
+        eval_in_validation: bool = True,
+        max_steps: int | None = None,
+        attended: bool = True,
+    ) -> None:
+        """`save` writes a checkpoint; `attended` says whether anyone can send commands while the run goes on."""
+        self.training = training
+        self.clipping = clipping
+        self.recorder = recorder
+        self.position = recorder.position
+        self.eval_in_validation = eval_in_validation
+        self.scalars = Scalars(training.device, self._deliver)
+        self.tree = TreeReader(training.model, training.optimizer, recorder)
+        self.tips: Sequence[Tip] = ()
+        self.steering = Steering(self, inbox, save=save, max_steps=max_steps, attended=attended)
+        self.last_validation: Validation | None = None
+        """The last one of the run's own weights in the mode switched."""
+        self._snapshot: Snapshot | None = None
+        self._held_since = 0
+        self._norms: Norms | None = None
+        self._parameters = optimized(training.optimizer)
+        self._sampling = False
+        self._next_sample_s = self._next_flush_s = self._next_norms_s = self._next_vitals_s = 0.0
+        self._next_progress_s = 0.0
+        self._mode: tuple[object, ...] | None = None
+
+    # ------------------------------------------------------------------ what the loop calls
+
+    def begin(self, tips: Sequence[type[Tip]]) -> None:
+        """Take up the tips, and say how everything stands before the first step."""
+        self.tips = [tip(self) for tip in tips]
+        self.structure_changed()
+        self.steering.say_switches()
+        self._look_at_modes("train")
+        self.publish()
+
+    def epochs(self, count: int) -> Iterator[int]:
+        """The epochs of the run that are still to do, counted from 1."""
+        for epoch in range(self.position.epoch + 1, count + 1):
+            self.position.epoch = epoch
+            self.say_state("running")
+            yield epoch
+
+    def batches(self, source: Batches) -> Iterator[Batch]:
+        """The batches of an epoch as the model receives them; while overfitting, the held one again and again."""
+        iterator = iter(source)
+        self._between_steps()
+        for raw, targets in iterator:
+            while True:
+                self.steering.batch_at_hand()
+                batch = self._ready(raw, targets)
+                self._sample(*batch)
+                yield batch
+                again = self.overfitting
+                self._between_steps()
+                if not again:  # else once more: held on or, just released, the next real batch
+                    break
+
+    def clip(self) -> None:
+        """After backward: clip as switched, and measure the norms."""
+        if self._sampling and self.recorder.now_s >= self._next_norms_s:
+            self._measure_norms_of_each()
+        self._norms = self.clipping(self._parameters)
+
+    def step(self, loss: Tensor, predictions: Tensor, targets: Tensor) -> None:
+        """After the optimizer's step: count it, and set its scalars on their way."""
+        assert self._norms is not None, "clip() comes before step()"
+        position, overfit = self.position, self.overfitting
+        position.executed += 1
+        position.step += not overfit
+        note = _Note(
+            position.executed,
+            position.step,
+            position.epoch,
+            self.recorder.now_s,
+            self.clipping.threshold,
+            learning_rate(self.training.optimizer),
+            targets.numel(),
+            overfit,
+            self._norms.after is not None,
+        )
+        correct = count_correct(predictions.detach(), targets) if overfit else None
+        self.scalars.add(note, loss, self._norms.before, self._norms.after, correct)
+        self._norms = None
+
+    def validate(self, cause: Literal["epoch", "asked", "end"], modes: Sequence[Literal["eval", "train"]] = ()) -> None:
+        """Validate in the mode switched, or in each of `modes`; leaves no trace."""
+        self.flush(wait=True)
+        for mode in modes or ("eval" if self.eval_in_validation else "train",):
+            self._validate_in(mode, cause)
+        self._look_at_modes("train")
+        self.publish()
+        self.say_state("paused" if self.steering.paused else "running")
+
+    def finish(self, *, validate: bool) -> None:
+        """After the last step: let go of a held batch, answer what still waits, and deliver every scalar."""
+        self.steering.release_batch()
+        validated = self.last_validation is not None and self.last_validation.executed == self.position.executed
+        if validate and not validated:
+            self.validate("end")
+        self.steering.reject_the_rest()
+        self.flush(wait=True)
+
+    # ------------------------------------------------------------------ what the tips and the steering call
+
+    @property
+    def overfitting(self) -> bool:
+        """Whether one batch is held and trained on alone."""
+        return self._snapshot is not None
+
+    @property
+    def steps_held(self) -> int:
+        """Steps executed on the batch that is held, or was held last."""
+        return self.position.executed - self._held_since
+
+    def hold_batch(self) -> None:
+        """Capture everything, and train on the batch just fetched alone until it is released."""
+        training = self.training
+        self._snapshot = capture(training.model, training.optimizer, training.scheduler)
+        self._held_since = self.position.executed
+
+    def release_batch(self, *, restore: bool) -> None:
+        """Go on with the run; the held batch is its next one. `restore` puts everything back as it was captured."""
+        snapshot, self._snapshot = self._snapshot, None
+        if restore and snapshot is not None:
+            snapshot.restore()
+
+    def structure_changed(self) -> None:
+        """Look at the model's structure anew, and say it."""
+        self._parameters = optimized(self.training.optimizer)
+        self.tree.publish()
+
+    def publish(self) -> None:
+        """Let every tip say its report, if that changed."""
+        for tip in self.tips:
+            tip.publish()
+
+    def flush(self, *, wait: bool = False) -> None:
+        """Send the scalars gathered on their way and take in what arrived; with `wait`, all of them."""
+        self.scalars.flush(wait=wait)
+        self.publish()
+        now_s = self.recorder.now_s
+        self._next_flush_s = now_s + FLUSH_INTERVAL_S
+        if now_s >= self._next_vitals_s:
+            self._next_vitals_s = now_s + VITALS_INTERVAL_S
+            self.recorder.say(Vitals, **read_vitals(self.training.device)._asdict())
+
+    def say_state(self, state: Literal["running", "paused", "validating"]) -> None:
+        """Say what the run is doing now."""
+        self.recorder.say(Status, state=state)
+
+    # ------------------------------------------------------------------ within
+
+    def _between_steps(self) -> None:
+        """The one place where anything is applied: no forward, backward or optimizer step is under way."""
+        if self.scalars.full or self.recorder.now_s >= self._next_flush_s:
+            self.flush()
+        self.steering.between_steps()
+
+    def _ready(self, raw: Tensor, targets: Tensor) -> Batch:
+        """A batch as the model receives it; the held one as a copy, since a model may write into what it is given."""
+        if self.overfitting:
+            raw, targets = raw.clone(), targets.clone()
+        return self.training.prepare(raw), targets
+
+    def _deliver(self, notes: list[_Note], rows: list[Row]) -> None:
+        steps = [_step(note, row) for note, row in zip(notes, rows, strict=True)]
+        self.recorder.steps(steps)
+        for tip in self.tips:
+            tip.on_steps(steps)
+
+    def _sample(self, inputs: Tensor, targets: Tensor) -> None:
+        """A few times a second, let the tips look at the batch, and read the modes."""
+        now_s = self.recorder.now_s
+        self._sampling = now_s >= self._next_sample_s
+        if self._sampling:
+            self._next_sample_s = now_s + SAMPLE_INTERVAL_S
+            for tip in self.tips:
+                tip.on_batch(inputs, targets)
+            self._look_at_modes("train")
+
+    def _measure_norms_of_each(self) -> None:
+        self._next_norms_s = self.recorder.now_s + NORMS_INTERVAL_S
+        parameters = [parameter for parameter in self._parameters if parameter.grad is not None]
+        if parameters:
+            paths = self.tree.paths_of(parameters)
+            self.scalars.read_later(norms_of_each(parameters), lambda norms: self._say_norms(paths, norms.tolist()))
+
+    def _say_norms(self, paths: list[str], norms: list[float]) -> None:
+        self.recorder.say(GradientNorms, norms=dict(zip(paths, norms, strict=True)))
+
+    def _look_at_modes(self, phase: Literal["train", "validation"]) -> None:
+        mode = census(self.training.model)
+        if self._mode != (phase, mode):
+            changed = self._mode is not None and phase == "train" and self._mode[1] != mode
+            self._mode = (phase, mode)
+            self.recorder.say(Mode, phase=phase, **mode._asdict())
+            if changed:
+                self.tree.publish()
+
+    def _validate_in(self, mode: Literal["eval", "train"], cause: Literal["epoch", "asked", "end"]) -> None:
+        self.say_state("validating")
+        result = evaluate(self.training, mode, self._validation_batch_done)
+        position = self.position
+        validation = Validation(
+            executed=position.executed,
+            step=position.step,
+            time_s=self.recorder.now_s,
+            epoch=position.epoch,
+            mode=mode,
+            cause=cause,
+            **result._asdict(),
+        )
+        self.recorder.journal.say(validation)
+        if not self.overfitting and (mode == "eval") == self.eval_in_validation:
+            self.last_validation = validation
+        for tip in self.tips:
+            tip.on_validation(validation)
+
+    def _validation_batch_done(self, done: int, total: int) -> None:
+        if done == 1:
+            self._look_at_modes("validation")
+        self.steering.raise_if_stop_was_sent()
+        if self.recorder.now_s >= self._next_progress_s:
+            self._next_progress_s = self.recorder.now_s + SAMPLE_INTERVAL_S
+            self.recorder.say(Status, state="validating", progress=done / total)
+
+
+def _step(note: _Note, row: Row) -> Step:
+    return Step(
+        executed=note.executed,
+        step=note.step,
+        time_s=note.time_s,
+        epoch=note.epoch,
+        loss=row.loss,
+        norm_before=row.norm_before,
+        norm_after=row.norm_after if note.by_value else norm_after(row.norm_before, note.threshold),
+        max_norm=note.threshold,
+        lr=note.lr,
+        accuracy=row.correct / note.predictions,
+        overfit=note.overfit,
+    )

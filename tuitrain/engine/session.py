@@ -1,0 +1,142 @@
+"""One run from its order to its end: build, say what is built, train, save, say how it ended."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+from tuitrain.engine.build import build_clipping, build_training, load_data
+from tuitrain.engine.checkpoint import checkpoint_state, write_checkpoint
+from tuitrain.engine.data import DataRequest, TaskData
+from tuitrain.engine.devices import choose_device
+from tuitrain.engine.digest import weights_sha256
+from tuitrain.engine.host import Order
+from tuitrain.engine.loop import fit
+from tuitrain.engine.probe import Probe
+from tuitrain.engine.recorder import Recorder
+from tuitrain.engine.steering import StopTraining
+from tuitrain.engine.tip import Refused
+from tuitrain.engine.training import Training
+from tuitrain.record.events import Checkpoint, End, Run, Status
+from tuitrain.record.link import Inbox
+from tuitrain.record.runs import CHECKPOINTS
+
+
+class Session:
+    """Carries out an order on the calling thread."""
+
+    def __init__(self, order: Order, recorder: Recorder, inbox: Inbox) -> None:
+        self.order = order
+        self.recorder = recorder
+        self.inbox = inbox
+
+    def run(self) -> None:
+        """Train to the end, or until stopped. UserError for what cannot be built; else what the model raises."""
+        order, recorder = self.order, self.recorder
+        if order.threads is not None:
+            torch.set_num_threads(order.threads)
+        device = choose_device(order.device)
+        recorder.say(Status, state="loading", message="Loading the data")
+        data = load_data(order.preset, DataRequest(order.data_dir, order.full, self._say_download))
+        training = build_training(order.preset, data, device)
+        self._say_run(training, data)
+        probe = self._probe(training)
+        with self._saved_if_it_fails(probe):
+            probe.begin(order.tips())
+            self._finish(probe, self._fit(probe))
+
+    def _fit(self, probe: Probe) -> str:
+        """Train; the reason why it ended."""
+        try:
+            fit(probe.training, probe)
+        except StopTraining as stop:
+            return stop.reason
+        return "finished"
+
+    def _finish(self, probe: Probe, reason: str) -> None:
+        try:
+            probe.finish(validate=reason != "stopped")
+        except StopTraining as stop:  # stopped during the last validation
+            reason = stop.reason
+            probe.finish(validate=False)
+        self._try_to_save(probe)
+        self.recorder.say(Status, state="stopped" if reason == "stopped" else "finished")
+        last = probe.last_validation
+        self.recorder.say(
+            End,
+            steps=probe.position.step,
+            executed_steps=probe.position.executed,
+            val_accuracy=last.accuracy if last else None,
+            val_loss=last.loss if last else None,
+            weights_sha256=weights_sha256(probe.training.model),
+            reason=reason,
+        )
+
+    def _probe(self, training: Training) -> Probe:
+        preset, order = self.order.preset, self.order
+        return Probe(
+            training,
+            build_clipping(preset.clip),
+            self.recorder,
+            self.inbox,
+            save=self._save,
+            eval_in_validation=preset.train.eval,
+            max_steps=order.max_steps,
+            attended=order.attended,
+        )
+
+    @contextmanager
+    def _saved_if_it_fails(self, probe: Probe) -> Iterator[None]:
+        """Save what was trained before an exception goes on its way."""
+        try:
+            yield
+        except Exception:
+            probe.release_batch(restore=True)
+            probe.scalars.flush(wait=True)
+            self._try_to_save(probe)
+            raise
+
+    def _try_to_save(self, probe: Probe) -> None:
+        try:
+            self._save(probe)
+        except Refused as refusal:
+            self.recorder.log(str(refusal))
+
+    def _save(self, probe: Probe) -> None:
+        """Write a checkpoint; Refused says why it cannot be."""
+        if probe.overfitting:
+            raise Refused("one batch is being overfitted: turn that off first (o), or keep its weights (O).")
+        position = probe.position
+        counters = {"step": position.step, "executed": position.executed, "epoch": position.epoch}
+        state = checkpoint_state(probe.training, counters, probe.steering.switches())
+        try:
+            path, digest = write_checkpoint(self.order.directory / CHECKPOINTS, position.step, state)
+        except OSError as error:
+            raise Refused(f"no checkpoint could be written ({error}); training goes on.") from error
+        self.recorder.say(Checkpoint, path=str(path), sha256=digest, bytes=path.stat().st_size)
+
+    def _say_download(self, name: str, share: float) -> None:
+        self.recorder.say(Status, state="loading", message=f"Downloading {name}", progress=share)
+
+    def _say_run(self, training: Training, data: TaskData) -> None:
+        preset = self.order.preset
+        steps_per_epoch = len(training.train)
+        total = training.epochs * steps_per_epoch
+        self.recorder.say(
+            Run,
+            preset=self.order.preset_name,
+            title=preset.title,
+            about=preset.about,
+            device=str(training.device),
+            data=data.origin,
+            model=type(training.model).__name__,
+            optimizer=type(training.optimizer).__name__,
+            parameters=sum(parameter.numel() for parameter in training.model.parameters()),
+            epochs=training.epochs,
+            steps_per_epoch=steps_per_epoch,
+            total_steps=total if self.order.max_steps is None else min(total, self.order.max_steps),
+            batch_size=training.train.batch_size,
+            seed=preset.train.seed,
+            threads=torch.get_num_threads(),
+            torch=str(torch.__version__),
+        )

@@ -1,0 +1,1 @@
+"""The screen: reads the journal, sends commands, and never imports torch."""

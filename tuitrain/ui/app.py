@@ -1,0 +1,172 @@
+"""The app: polls the journal, hands the run to the screen, sends commands. Nothing else feeds the screen."""
+
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand, get_system_commands_provider
+from textual.binding import BindingType
+from textual.screen import Screen
+from textual.timer import Timer
+
+from tuitrain.errors import UserError
+from tuitrain.record.commands import AnyCommand, Stop
+from tuitrain.record.events import Rejected, Step, Switches
+from tuitrain.record.journal import News, Reader
+from tuitrain.record.link import Link
+from tuitrain.record.state import RunView
+from tuitrain.ui import facts, keymap, theme
+from tuitrain.ui.board import Board, Kinds
+from tuitrain.ui.pace import Pace
+from tuitrain.ui.palette import KeyCommands
+from tuitrain.ui.screens import HelpScreen, QuitQuestion
+
+LEFT_NOW = 130
+"""Exit code of a second ctrl+c, as shells have it for an interrupted program."""
+FAILED = 1
+STAYS_S = 3600.0
+"""For how long a notice of what will not pass stays."""
+
+
+class TuitrainApp(App[int]):
+    """The screen of one run; `run()` returns the exit code."""
+
+    TITLE = "tuitrain"
+    CSS_PATH = "app.tcss"
+    ENABLE_COMMAND_PALETTE = True
+    COMMANDS: ClassVar = {KeyCommands, get_system_commands_provider}
+    BINDINGS: ClassVar[list[BindingType]] = [*keymap.priority_bindings()]
+
+    def __init__(self, *, journal: Path, link: Link, name: str, poll_s: float = 0.25, ascii_only: bool = False) -> None:
+        """Show the run recorded in `journal`, steer it through `link`.
+
+        Args:
+            journal: The run's journal; UserError if it is none.
+            link: Where commands are sent.
+            name: What the run is called until it has said its title.
+            poll_s: Seconds between two looks at the journal, at least.
+            ascii_only: Draw with ASCII alone.
+        """
+        super().__init__()
+        self.view = RunView()
+        self._reader = Reader(journal)
+        self._link = link
+        self._run_name = name
+        self._ascii_only = ascii_only
+        self._pace = Pace(poll_s)
+        self._timer: Timer | None = None
+        self._stopping = False
+        self._readable = True
+
+    def get_default_screen(self) -> Screen[None]:
+        """The main screen."""
+        self._board = Board(self._run_name, ascii_only=self._ascii_only, colour=not self.no_color)
+        return self._board
+
+    def on_mount(self) -> None:
+        """Take the look, and begin to poll."""
+        self.set_class(self._ascii_only, "-ascii")
+        for look in (theme.DARK, theme.LIGHT):
+            self.register_theme(look)
+        self.theme = theme.DARK.name
+        self._tick()
+
+    def on_unmount(self) -> None:
+        """Give the journal back; a poll that is already under way finds it gone."""
+        self._readable = False
+        self._reader.close()
+
+    def poll(self) -> None:
+        """Read what is new in the journal, and show what it changed."""
+        if self._readable and (news := self._news()) is not None:
+            self._take(news)
+
+    def _news(self) -> News | None:
+        try:
+            return self._reader.poll()
+        except sqlite3.OperationalError as error:
+            self.notify(
+                f"The journal cannot be read just now ({error}); trying again.", severity="warning", markup=False
+            )
+        except UserError as error:
+            self._readable = False
+            self.notify(str(error), severity="error", timeout=STAYS_S, markup=False)
+        return None
+
+    def _take(self, news: News) -> None:
+        sent = set(self.view.pending)
+        self.view.update(news)
+        kinds = Kinds(map(type, news.events)) | (Kinds({Step}) if news.steps else Kinds())
+        if kinds:
+            self._board.show(self.view, kinds)
+        self._report_rejected(event for event in news.events if isinstance(event, Rejected) and event.id in sent)
+        if self._stopping and self.view.end is not None and self.view.status.state != "failed":
+            self.exit(0)
+
+    def action_press(self, name: str) -> None:
+        """Do what the key of this name does: send its command, if the run can take one."""
+        if not facts.is_live(self.view):
+            self.notify("The run has ended: there is nothing left to steer.", severity="warning")
+        elif not self.view.switches:
+            self.notify("The run is still loading: its keys work as soon as it has said its switches.")
+        elif (command := keymap.command(name, self.view)) is None:
+            self.notify(f"This run has nothing to do for the key {keymap.by_name(name).shown}.", severity="warning")
+        else:
+            self._send(command)
+
+    def action_keys_help(self) -> None:
+        """Show the help."""
+        self.push_screen(HelpScreen(ascii_only=self._ascii_only))
+
+    async def action_quit(self) -> None:
+        """Leave; ask first where the run still trains."""
+        if not facts.is_live(self.view):
+            self._leave()
+        elif self._stopping:
+            self.notify("Already stopping: the step is being finished. ctrl+c leaves now.")
+        elif not isinstance(self.screen, QuitQuestion):
+            self.push_screen(QuitQuestion(facts.whereabouts(self.view)), self._stop_if)
+
+    def action_interrupt(self) -> None:
+        """Once: finish the step, save, leave. Twice: leave now."""
+        if not facts.is_live(self.view):
+            self._leave()
+        elif self._stopping:
+            self.exit(LEFT_NOW)
+        else:
+            self._stop_if(True)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Of Textual's own commands, the themes."""
+        yield SystemCommand("Theme", "Change the colours: dark, light, or one of Textual's", self.action_change_theme)
+
+    def _stop_if(self, stop: bool | None) -> None:
+        if stop and facts.is_live(self.view):
+            self._stopping = True
+            self._send(Stop())
+            self.notify("Finishing the step, saving, then leaving. ctrl+c leaves now.", title="Stopping")
+
+    def _leave(self) -> None:
+        self.exit(FAILED if self.view.status.state == "failed" else 0)
+
+    def _send(self, command: AnyCommand) -> None:
+        self.view.sent(command)
+        self._link.send(command)
+        self._board.show(self.view, Kinds({Switches}))
+        self._pace.hurry()
+        self._arm()
+
+    def _report_rejected(self, events: Iterable[Rejected]) -> None:
+        for event in events:
+            self.notify(event.reason, title=f"Refused: {event.word}", severity="warning", markup=False)
+
+    def _tick(self) -> None:
+        self._pace.looked()
+        self.poll()
+        self._arm()
+
+    def _arm(self) -> None:
+        if self._timer is not None:
+            self._timer.stop()
+        self._timer = self.set_timer(self._pace.interval_s(waiting=bool(self.view.pending)), self._tick)

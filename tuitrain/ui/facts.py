@@ -1,0 +1,78 @@
+"""What the header says of a run that no single event says: speed, time left, share of clipped steps, state."""
+
+import math
+
+import numpy as np
+
+from tuitrain.record.events import LIVE_STATES, Validation
+from tuitrain.record.state import RunView
+
+SPEED_WINDOW_S = 5.0
+SPEED_STEPS = 4096
+SHARE_STEPS = 200
+
+
+def steps_per_second(view: RunView) -> float:
+    """Executed steps a second, from the steps' own times over the last seconds; NaN while not known."""
+    times_s = view.curve.column("time_s")[-SPEED_STEPS:]
+    if len(times_s) < 2:
+        return math.nan
+    # At least two steps, however slow they are.
+    first = min(int(np.searchsorted(times_s, times_s[-1] - SPEED_WINDOW_S)), len(times_s) - 2)
+    elapsed_s = float(times_s[-1] - times_s[first])
+    return (len(times_s) - 1 - first) / elapsed_s if elapsed_s > 0 else math.nan
+
+
+def seconds_left(view: RunView) -> float:
+    """Time until the run's own steps are done; NaN while it is not known, or does not pass (overfit, paused)."""
+    if view.run is None or view.last_step is None or view.last_step.overfit or view.status.state == "paused":
+        return math.nan
+    speed = steps_per_second(view)
+    return (view.run.total_steps - view.last_step.step) / speed if speed > 0 else math.nan
+
+
+def clipped_share(view: RunView) -> float:
+    """Share of the last steps whose gradient norm was above the threshold; NaN where none was in force."""
+    before = view.curve.column("norm_before")[-SHARE_STEPS:]
+    max_norm = view.curve.column("max_norm")[-SHARE_STEPS:]
+    in_force = ~np.isnan(max_norm)
+    if not len(in_force) or not in_force[-1]:
+        return math.nan
+    return float(np.mean(before[in_force] > max_norm[in_force]))
+
+
+def latest_validation(view: RunView) -> Validation | None:
+    """The latest validation; of those made at one step, that in eval mode."""
+    if not view.validations:
+        return None
+    last = view.validations[-1]
+    together = [validation for validation in view.validations[-2:] if validation.executed == last.executed]
+    return next((validation for validation in together if validation.mode == "eval"), last)
+
+
+def epoch_progress(view: RunView) -> tuple[int, float]:
+    """The epoch the last step belongs to, counted from 1, and the share (0 to 1) of it that is done."""
+    if view.run is None or view.last_step is None or view.run.steps_per_epoch < 1:
+        return 1, 0.0
+    per_epoch = view.run.steps_per_epoch
+    begun = max(0, view.last_step.step - 1) // per_epoch
+    return begun + 1, view.last_step.step / per_epoch - begun
+
+
+def is_live(view: RunView) -> bool:
+    """Whether the run still trains, or is about to."""
+    return view.end is None and view.status.state in LIVE_STATES
+
+
+def is_stopping(view: RunView) -> bool:
+    """Whether a stop was sent, and the run has not ended yet."""
+    sent = any(pending.word == "stop" for pending in view.pending.values())
+    taken = bool(view.changes) and view.changes[-1].word == "stop"
+    return is_live(view) and (sent or taken)
+
+
+def whereabouts(view: RunView) -> str:
+    """Where the run is, as a sentence."""
+    if view.run is None or view.last_step is None:
+        return "The run has not begun to train."
+    return f"The run is at step {view.last_step.step:,} of {view.run.total_steps:,}."

@@ -1,0 +1,126 @@
+"""The two lines at the top: where the run is, and its numbers now."""
+
+import math
+from collections.abc import Iterable
+from typing import ClassVar
+
+from textual.content import Content
+from textual.widget import Widget
+
+from tuitrain.record.state import RunView
+from tuitrain.ui import facts
+from tuitrain.ui.fit import Part, fit, part
+from tuitrain.ui.glyphs import UNICODE, Glyphs
+from tuitrain.ui.panes import parts
+
+BAR_CELLS = (6, 40)
+"""Cells of a progress bar: at least, at most."""
+
+
+class Header(Widget):
+    """Two lines that fit any width: the least important numbers go first, none is cut."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    Header {
+        height: 2;
+        padding: 0 1;
+        background: $panel;
+        color: $foreground;
+    }
+    """
+
+    def __init__(self, run_name: str, *, glyphs: Glyphs = UNICODE) -> None:
+        super().__init__()
+        self._run_name = run_name
+        self._glyphs = glyphs
+        self._view = RunView()
+
+    def show(self, view: RunView) -> None:
+        """Show the run as `view` knows it."""
+        self._view = view
+        self.refresh()
+
+    def render(self) -> Content:
+        """Both lines."""
+        lines = (
+            first_line(self._view, self._run_name, self.size.width, self._glyphs),
+            second_line(self._view, self.size.width, self._glyphs),
+        )
+        return Content("\n").join(lines)
+
+
+def first_line(view: RunView, run_name: str, width: int, glyphs: Glyphs = UNICODE) -> Content:
+    """What runs where, how far it is, how fast; the bar takes what room is left."""
+    title = view.run.title if view.run else run_name
+    brand = Content.assemble(("tuitrain", "bold $text-primary"), (f" {glyphs.dot} ", "dim"), (title, "bold"))
+    if view.run is None:
+        return fit([part(0, brand, Content.styled("tuitrain", "bold $text-primary"))], width)
+    epoch, share = facts.epoch_progress(view)
+    digits = len(str(view.run.epochs))
+    epoch_text = labelled_epoch(f"{epoch:>{digits}}/{view.run.epochs}")
+    rest = [
+        part(4, brand, Content.styled(title, "bold")),
+        part(5, view.run.device),
+        part(1, epoch_text),
+        parts.step_part(view, 0),
+        parts.speed_part(view, glyphs, 2),
+        *([parts.left_part(view, glyphs, 3)] if facts.is_live(view) else []),
+    ]
+    line = fit(rest, width)
+    room = min(BAR_CELLS[1], width - line.cell_length - 1)
+    if room < BAR_CELLS[0]:
+        return line
+    rest[2] = part(1, Content.assemble(epoch_text, " ", bar(share, room, glyphs)))
+    return fit(rest, width)
+
+
+def labelled_epoch(text: str) -> Content:
+    """The epoch of all epochs."""
+    return parts.labelled("epoch", text)
+
+
+def second_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
+    """The mode that holds, the state, and the numbers of the last step."""
+    if not facts.is_live(view):
+        return fit(_present(parts.end_parts(view, glyphs)), width)
+    if view.status.state == "loading":
+        return loading_line(view, width, glyphs)
+    everything = [
+        parts.mode_part(view, glyphs, 0),
+        parts.state_part(view, glyphs, 1),
+        parts.loss_part(view, 2),
+        parts.accuracy_part(view, 3),
+        parts.norm_part(view, glyphs, 4),
+        parts.clipped_part(view, 5),
+        parts.rate_part(view, glyphs, 6),
+        parts.pending_part(view, glyphs, 1),
+        parts.memory_part(view, 8),
+        parts.data_part(view, 7),
+        parts.message_part(view, 9),
+    ]
+    return fit(_present(everything), width)
+
+
+def loading_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
+    """What is being loaded, and how far that is where the run says so."""
+    busy = parts.BADGE["busy"]
+    texts = [
+        part(0, Content.styled(f"{glyphs.busy} LOADING", busy), glyphs.busy),
+        part(1, Content.styled("stops as soon as it has loaded", busy)) if facts.is_stopping(view) else None,
+        part(2, view.status.message or "starting"),
+    ]
+    progress = view.status.progress
+    if not math.isnan(progress):
+        texts.append(part(3, Content.assemble(bar(progress, 24, glyphs), f" {progress:4.0%}")))
+    return fit(_present(texts), width)
+
+
+def bar(share: float, cells: int, glyphs: Glyphs = UNICODE) -> Content:
+    """A bar of `cells` cells, filled to `share` (0 to 1) in halves of a cell."""
+    full, half = divmod(round(2 * cells * min(1.0, max(0.0, share))), 2)
+    done = glyphs.bar * full + glyphs.bar_end * half
+    return Content.assemble((done, "$primary"), (glyphs.bar_rest * (cells - full - half), "dim"))
+
+
+def _present(candidates: Iterable[Part | None]) -> list[Part]:
+    return [candidate for candidate in candidates if candidate is not None]

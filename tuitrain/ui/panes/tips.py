@@ -1,0 +1,132 @@
+"""The tips: for each its key, its switch, its verdict, and beneath it the evidence as far as there is room."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+from typing import ClassVar, NamedTuple
+
+from textual.content import Content
+from textual.widget import Widget
+
+from tuitrain.record.commands import spell
+from tuitrain.record.events import TipReport, Verdict
+from tuitrain.record.state import RunView
+from tuitrain.ui.fit import shorten
+from tuitrain.ui.glyphs import UNICODE, VERDICT_STYLE, Glyphs
+from tuitrain.ui.keymap import TIP_ROWS, TipRow
+
+URGENCY: tuple[Verdict, ...] = ("bad", "warning", "unknown", "good")
+"""Whose evidence is shown first when there is not room for all."""
+COMPACT_WIDTH = 50
+"""Below this many cells the columns stand one cell apart instead of two."""
+
+
+INDENT = "    "
+
+
+class Columns(NamedTuple):
+    """Cells of the columns of a row."""
+
+    label: int
+    state: int
+    summary: int
+
+
+class TipsPane(Widget):
+    """The rows of `keymap.TIP_ROWS` as the run reports them."""
+
+    DEFAULT_CSS: ClassVar[str] = """
+    TipsPane {
+        height: 1fr;
+        padding: 0 1;
+        border: round $panel-lighten-2;
+        border-title-color: $text;
+        color: $foreground;
+    }
+    """
+
+    def __init__(self, *, glyphs: Glyphs = UNICODE, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self.border_title = "Tips"
+        self._glyphs = glyphs
+        self._view = RunView()
+
+    def show(self, view: RunView) -> None:
+        """Show the switches and reports of `view`."""
+        self._view = view
+        self.refresh()
+
+    def render(self) -> Content:
+        """The rows, in as many lines as the pane is high."""
+        return Content("\n").join(tip_lines(self._view, self.size.width, self.size.height, self._glyphs))
+
+
+def tip_lines(view: RunView, width: int, height: int, glyphs: Glyphs = UNICODE) -> list[Content]:
+    """The rows of all tips, each followed by its evidence where the height allows, in at most `height` lines."""
+    columns = _columns(view, width, glyphs)
+    blocks = [[_head(view, row, columns, glyphs)] for row in TIP_ROWS]
+    room = height - len(blocks)
+    for index in sorted(range(len(TIP_ROWS)), key=lambda index: _urgency(view, TIP_ROWS[index])):
+        for detail in _details(view.reports.get(TIP_ROWS[index].tip), columns, width):
+            if len(detail) > room:
+                break
+            blocks[index] += detail
+            room -= len(detail)
+    spaced = room >= len(blocks) - 1
+    return [line for block in blocks for line in ([*block, Content("")] if spaced else block)][: max(0, height)]
+
+
+def _columns(view: RunView, width: int, glyphs: Glyphs) -> Columns:
+    label = max(len(row.label(view, glyphs)) for row in TIP_ROWS) + (2 if width >= COMPACT_WIDTH else 1)
+    state = max(len(_state(view, row, glyphs)[1]) for row in TIP_ROWS) + (2 if width >= COMPACT_WIDTH else 1)
+    return Columns(label, max(state, 6), max(0, width - 2 - label - max(state, 6) - 2))
+
+
+def _head(view: RunView, row: TipRow, columns: Columns, glyphs: Glyphs) -> Content:
+    is_on, state = _state(view, row, glyphs)
+    report = view.reports.get(row.tip)
+    pending = view.pending_value(row.word) is not None
+    state_style = "bold $text-warning" if pending else "$text-success" if is_on else "dim"
+    head = Content.assemble(
+        (row.key, "bold $text-accent"), " ",
+        row.label(view, glyphs).ljust(columns.label),
+        (state.ljust(columns.state), state_style),
+    )  # fmt: skip
+    if report is None:
+        return head
+    style = VERDICT_STYLE[report.verdict]
+    summary_style = style if report.verdict in ("warning", "bad") else ""
+    summary = shorten(report.summary, columns.summary, glyphs.cut)
+    return Content.assemble(head, (f"{glyphs.verdict(report.verdict)} ", style), (summary, summary_style))
+
+
+def _state(view: RunView, row: TipRow, glyphs: Glyphs) -> tuple[bool, str]:
+    """Whether the switch is on, and how that is written; what was sent and not yet answered comes first."""
+    pending = view.pending_value(row.word)
+    if pending is not None:
+        return False, f"{glyphs.pending} {spell(pending)}"
+    if not view.switches:
+        return False, glyphs.dash
+    is_on, word = row.state(view)
+    return is_on, f"{glyphs.on if is_on else glyphs.off} {word}"
+
+
+def _details(report: TipReport | None, columns: Columns, width: int) -> Iterator[list[Content]]:
+    """The evidence, faint, each in one line or more; led by the whole summary where its row had no room for it."""
+    if report is None:
+        return
+    if Content(report.summary).cell_length > columns.summary:
+        yield _wrapped(report.summary, "", width)
+    names = max((len(name) for name, _ in report.rows), default=0)
+    hanging = " " * (names + 2) if names + 2 < width // 2 else "  "
+    for name, text in report.rows:
+        yield _wrapped(f"{name.ljust(names)}  {text}", hanging, width)
+
+
+def _wrapped(text: str, hanging: str, width: int) -> list[Content]:
+    lines = wrap(text, max(1, width - len(INDENT)), subsequent_indent=hanging, break_on_hyphens=False)
+    return [Content.styled(INDENT + line, "dim") for line in lines]
+
+
+def _urgency(view: RunView, row: TipRow) -> int:
+    report = view.reports.get(row.tip)
+    return len(URGENCY) if report is None else URGENCY.index(report.verdict)

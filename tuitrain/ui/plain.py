@@ -1,0 +1,139 @@
+"""A run without a terminal: its journal as lines of text, or as one JSON object a line."""
+
+import io
+import os
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+import msgspec
+
+from tuitrain.record.commands import spell
+from tuitrain.record.events import (
+    AnyEvent,
+    Applied,
+    Checkpoint,
+    End,
+    Finding,
+    LogLine,
+    Rejected,
+    Run,
+    Status,
+    Step,
+    TipReport,
+    Validation,
+)
+from tuitrain.record.journal import News, Reader
+from tuitrain.record.text import printable
+
+POLL_INTERVAL_S = 0.1
+STEP_LINE_INTERVAL_S = 1.0
+
+
+class Printer:
+    """Prints what a reader finds. Where that cannot be written (a closed pipe, a full disk) it falls silent for good.
+
+    `trouble` then says why, unless whoever read our lines just went away.
+    """
+
+    def __init__(self, out: TextIO, *, as_json: bool) -> None:
+        if isinstance(out, io.TextIOWrapper):  # JSON is UTF-8; text is what the terminal's encoding can show
+            out.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
+        self.trouble: str | None = None
+        self._out = out
+        self._print = self._print_json if as_json else self._print_text
+        self._next_step_line_s = 0.0
+        self._closed = False
+        self.end: End | None = None
+
+    def show(self, news: News) -> None:
+        """Print everything in `news`, in the order in which it happened."""
+        self.end = next((event for event in news.events if isinstance(event, End)), self.end)
+        if self._closed:
+            return
+        try:
+            self._print(news)
+            self._out.flush()
+        except OSError as error:
+            self._closed = True
+            if not isinstance(error, BrokenPipeError):
+                self.trouble = (
+                    f"standard output could not be written ({error}); the run went on, and its journal has everything."
+                )
+            _discard_what_is_buffered(self._out)
+
+    def _print_json(self, news: News) -> None:
+        for event in _in_order(news):
+            self._out.write(msgspec.json.encode(event).decode() + "\n")
+
+    def _print_text(self, news: News) -> None:
+        for event in _in_order(news):
+            if isinstance(event, Step):
+                self._print_step(event)
+            elif line := text_of(event):
+                self._out.write(printable(" ".join(line.splitlines())) + "\n")
+
+    def _print_step(self, step: Step) -> None:
+        """About one line a second of the run's own time."""
+        if step.time_s >= self._next_step_line_s:
+            self._next_step_line_s = step.time_s + STEP_LINE_INTERVAL_S
+            self._out.write(text_of(step) + "\n")
+
+
+def follow(reader: Reader, printer: Printer, is_over: Callable[[], bool]) -> None:
+    """Print a run's journal until `is_over` and all was printed."""
+    while not is_over():
+        printer.show(reader.poll())
+        time.sleep(POLL_INTERVAL_S)
+    printer.show(reader.poll())
+
+
+def text_of(event: AnyEvent) -> str:
+    """An event as one line; empty for those that say nothing to a person who reads lines."""
+    match event:
+        case Run():
+            return (
+                f"{event.preset}: {event.model}, {event.parameters:,} parameters, {event.optimizer}, on {event.device}; "
+                f"{event.data}; {event.epochs} epochs of {event.steps_per_epoch:,} steps"
+            )
+        case Step():
+            batch = "overfit " if event.overfit else ""
+            return (
+                f"{batch}step {event.step:,}  epoch {event.epoch}  loss {event.loss:.4g}  "
+                f"norm {event.norm_before:.3g} -> {event.norm_after:.3g}  lr {event.lr:.3g}"
+            )
+        case Validation():
+            return (
+                f"validation at step {event.step:,} in {event.mode} mode: loss {event.loss:.4g}, "
+                f"accuracy {100 * event.accuracy:.2f} % of {event.samples:,} ({event.seconds:.1f} s)"
+            )
+        case Applied():
+            return f"applied after {event.executed:,} executed steps: {event.word}={spell(event.value)} ({event.by})"
+        case Rejected():
+            return f"rejected {event.word} ({event.by}): {event.reason}"
+        case TipReport() if event.tip == "overfit" and event.verdict in ("good", "bad"):
+            return f"overfit one batch: {event.summary}"
+        case Finding():
+            return f"{event.severity}: {event.message} {event.remedy}"
+        case LogLine():
+            return event.text
+        case Checkpoint():
+            return f"checkpoint {event.path} ({event.bytes / 2**20:.1f} MiB)"
+        case Status() if event.state in ("loading", "failed") and event.message:
+            return f"{event.state}: {event.message}"
+        case End():
+            accuracy = "" if event.val_accuracy is None else f", validation accuracy {100 * event.val_accuracy:.2f} %"
+            return f"{event.reason} after {event.steps:,} steps{accuracy}"
+    return ""
+
+
+def _discard_what_is_buffered(out: TextIO) -> None:
+    """Lead the stream nowhere; else Python would try to write its buffer once more at exit, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, out.fileno())
+    os.close(nowhere)
+
+
+def _in_order(news: News) -> list[Step | AnyEvent]:
+    """Steps and events merged by where in the run they belong; the end last."""
+    return sorted([*news.steps, *news.events], key=lambda event: (isinstance(event, End), event.executed, event.time_s))
