@@ -59,16 +59,15 @@ class Stage:
 
 
 async def _healthy(stage: Stage) -> None:
-    await stage.executed(150)
+    await stage.executed(95)
     await stage.press("o")
     await stage.until(lambda view: "PASS" in view.reports["overfit"].summary)
-    await stage.executed(260)
+    await stage.executed(190)
     await stage.press("o")
     await stage.until(lambda view: view.switches.get("overfit") is False)
-    await stage.until(lambda view: bool(view.validations))
     await stage.press("v")
     await stage.until(lambda view: any(validation.cause == "asked" for validation in view.validations))
-    await stage.executed(480)
+    await stage.executed(290)
 
 
 async def _blind(stage: Stage) -> None:

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -163,33 +164,45 @@ def _load_tips() -> "Sequence[type[Tip]]":
 
 
 def _with_screen(host: Host, run: NewRun, ascii_only: bool) -> int:
-    """The screen in this terminal, the run in a thread; the exit code of the screen."""
-    from tuitrain.ui.app import TuitrainApp  # Textual is loaded only where it is shown
+    """The screen in this terminal, the run in a thread; the exit code of the screen.
 
-    app = TuitrainApp(journal=run.journal.path, link=host.inbox, name=run.name, ascii_only=ascii_only)
-    with OwnTerminal(host.recorder.printed):
+    When the terminal goes away the screen goes with it, and the run trains on to its end.
+    """
+    from tuitrain.ui.app import LEFT_NOW, TuitrainApp  # Textual is loaded only where it is shown
+
+    with OwnTerminal(host.recorder.printed) as own:
+        app = TuitrainApp(
+            journal=run.journal.path, link=host.inbox, name=run.name, ascii_only=ascii_only, on_ready=own.catch_prints
+        )
+        _stop_on_signals(host.inbox, leave_now=lambda number: app.exit(LEFT_NOW))
+        signal.signal(signal.SIGHUP, lambda number, frame: app.exit(0))
         host.start()
-        return app.run() or 0
+        code = app.run() or 0
+        if not code:
+            host.join()  # before the descriptors lead back to a terminal that may be gone
+        return code
 
 
 def _with_lines(host: Host, run: NewRun, as_json: bool) -> int:
     """The run in a thread, its journal as lines on standard output."""
-    _stop_on_signals(host.inbox)
+    _stop_on_signals(host.inbox, leave_now=lambda number: os._exit(128 + number))
     host.start()
     printer = Printer(sys.stdout, as_json=as_json)
-    follow(Reader(run.journal.path), printer, lambda: host.join(0))
+    with closing(Reader(run.journal.path)) as reader:
+        follow(reader, printer, lambda: host.join(0))
     if printer.trouble:
         click.echo(f"tuitrain: {printer.trouble}", err=True)
     return 0
 
 
-def _stop_on_signals(inbox: Inbox) -> None:
+def _stop_on_signals(inbox: Inbox, *, leave_now: Callable[[int], None]) -> None:
     """Once: finish the step, save, leave. Twice: leave now."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         if inbox.stop_sent:
-            os._exit(128 + number)
-        inbox.send(Stop(by=signal.Signals(number).name))
+            leave_now(number)
+        else:
+            inbox.send(Stop(by=signal.Signals(number).name))
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)

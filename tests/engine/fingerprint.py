@@ -6,7 +6,6 @@ Independent of the engine's own notion of what a run's state is: it walks all th
 import hashlib
 import random
 from collections import deque
-from typing import Any
 
 import numpy as np
 import torch
@@ -16,7 +15,7 @@ _HOOKS = "_hooks"
 
 
 def fingerprint(*things: object) -> str:
-    """SHA-256 over modules (registered or held in any attribute or container), tensors with their gradients, and values."""
+    """SHA-256 over modules (registered or held in any attribute), tensors with their gradients, and values."""
     digest = hashlib.sha256()
     _add(digest, things, set())
     return digest.hexdigest()
@@ -27,7 +26,7 @@ def rng_fingerprint() -> str:
     return fingerprint(random.getstate(), np.random.get_state(legacy=False), torch.get_rng_state())
 
 
-def _add(digest: Any, thing: object, seen: set[int]) -> None:
+def _add(digest: "hashlib._Hash", thing: object, seen: set[int]) -> None:
     if isinstance(thing, nn.Module | dict | list) and id(thing) in seen:
         digest.update(b"seen")
         return

@@ -51,12 +51,17 @@ def tiny_targets(samples: int = SAMPLES) -> Tensor:
     return torch.randint(zoo.CLASSES, (samples,), generator=torch.Generator().manual_seed(6))
 
 
+def momentum_sgd(parameters: Iterable[Tensor]) -> Optimizer:
+    """What trains where nothing else is said."""
+    return optim.SGD(parameters, lr=0.1, momentum=0.9)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
     """How to make the same training anew, again and again."""
 
     model: Callable[[], nn.Module]
-    optimizer: OptimizerOf = partial(optim.SGD, lr=0.1, momentum=0.9)
+    optimizer: OptimizerOf = momentum_sgd
     scheduler: SchedulerOf | None = None
     criterion: Criterion = cross_entropy
     inputs: Tensor | None = None
@@ -176,7 +181,7 @@ def train(
     save: Callable[[Probe], None] = lambda probe: None,
     tips: Sequence[type[Tip]] = TIPS,
 ) -> Outcome:
-    """Train to the end with commands applied after so many executed steps, unattended; all that was said is read back."""
+    """Train to the end, unattended, with commands after so many executed steps; all that was said is read back."""
     with TemporaryDirectory() as directory:
         path = Path(directory) / "journal.sqlite"
         with open_probe(

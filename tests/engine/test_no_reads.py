@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,17 +15,18 @@ from tests.engine import zoo
 from tests.engine.runs import CPU, MAX_NORM, RECIPES, Recipe, tiny_inputs, tiny_targets, train
 from tuitrain.engine.probe import Probe
 from tuitrain.engine.scalars import Scalars
+from tuitrain.engine.steering import Steering
 from tuitrain.engine.training import Training
 
-READS = {"aten::_local_scalar_dense", "aten::item", "aten::equal", "aten::nonzero", "aten::masked_select", "aten::is_nonzero"}
+READS = {f"aten::{name}" for name in ("_local_scalar_dense", "item", "equal", "nonzero", "masked_select", "is_nonzero")}
 STEPS = 1200
 
 
-class Reads(TorchDispatchMode):
+class Reads(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts, by where the work is, the operators whose result must be on the host before Python can go on."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.where = "step"
         self.counts: Counter[tuple[str, str]] = Counter()
         self.operators = 0
@@ -60,15 +62,10 @@ class Greedy(zoo.Plain):
         return states * (1.0 if states.sum().item() > 0 else 0.5)
 
 
-def long_recipe(name: str) -> Recipe:
-    recipe = RECIPES[name]
-    return Recipe(
-        model=recipe.model,
-        optimizer=recipe.optimizer,
-        inputs=tiny_inputs(4 * STEPS),
-        targets=tiny_targets(4 * STEPS),
-        batch_size=4,
-        epochs=1,
+def long_recipe(recipe: Recipe, steps: int = STEPS) -> Recipe:
+    """The same in one epoch of so many steps."""
+    return replace(
+        recipe, scheduler=None, inputs=tiny_inputs(4 * steps), targets=tiny_targets(4 * steps), batch_size=4, epochs=1
     )
 
 
@@ -81,12 +78,13 @@ def everything_sampled(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def reads_of_a_run(training: Training, monkeypatch: pytest.MonkeyPatch, at: list[tuple[int, str]]) -> Reads:
     reads = Reads()
-    for owner, name in ((Probe, "flush"), (Probe, "validate"), (Scalars, "flush"), (Probe, "begin")):
+    elsewhere: list[tuple[type, str]] = [(Probe, "begin"), (Probe, "flush"), (Probe, "validate"), (Scalars, "flush")]
+    for owner, name in (*elsewhere, (Steering, "between_steps"), (Steering, "batch_at_hand")):
         monkeypatch.setattr(owner, name, reads.during(f"{owner.__name__}.{name}", getattr(owner, name)))
     with reads:
-        outcome = train(training, at)
-    assert len(outcome.news.steps) >= STEPS
-    assert reads.operators > 20 * STEPS, "the mode saw the steps"
+        steps = len(train(training, at).news.steps)
+    assert steps >= len(training.train)
+    assert reads.operators > 20 * steps, "the mode saw the steps"
     return reads
 
 
@@ -98,40 +96,34 @@ def reads_of_bare_steps(training: Training) -> int:
             training.criterion(training.model(training.prepare(raw)), targets).backward()  # type: ignore[no-untyped-call]
             clip_grad_norm_(training.model.parameters(), MAX_NORM)
             training.optimizer.step()
-    return reads.count("step")
+    return int(reads.count("step"))
 
 
 @pytest.mark.usefixtures("everything_sampled")
 @pytest.mark.parametrize("clip", ["clip=on", "clip=off", "clip_by=value"])
 def test_a_step_reads_no_tensor(clip: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = reads_of_a_run(long_recipe("dropout-norm-step").make(), monkeypatch, [(1, clip)])
+    reads = reads_of_a_run(long_recipe(RECIPES["dropout-norm-step"]).make(), monkeypatch, [(1, clip)])
     assert reads.count("step") == 0
     assert reads.count("Scalars.flush") == 0, "on the CPU the rows are read in place"
 
 
 @pytest.mark.usefixtures("everything_sampled")
 def test_with_adamw_no_more_is_read_than_by_the_plain_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = long_recipe("adamw-onecycle")
+    recipe = long_recipe(RECIPES["adamw-onecycle"], 200)
     expected = reads_of_bare_steps(recipe.make())
     assert reads_of_a_run(recipe.make(), monkeypatch, []).count("step") == expected
 
 
 def test_a_step_of_overfitting_reads_none(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its accuracy is counted on the device; what restoring reads is not in a step."""
-    recipe = long_recipe("sgd-momentum")
-    steps = reads_of_a_run(recipe.make(), monkeypatch, [(10, "overfit=on"), (400, "overfit=off")])
-    assert steps.count("step") == 0
+    """Its accuracy is counted on the device."""
+    recipe = long_recipe(RECIPES["sgd-momentum"], 200)
+    reads = reads_of_a_run(recipe.make(), monkeypatch, [(10, "overfit=on"), (400, "overfit=off")])
+    assert reads.count("step") == 0
 
 
 def test_a_read_in_the_model_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = reads_of_a_run(
-        Recipe(
-            model=Greedy, inputs=tiny_inputs(4 * STEPS), targets=tiny_targets(4 * STEPS), batch_size=4, epochs=1
-        ).make(),
-        monkeypatch,
-        [],
-    )
-    assert reads.count("step") == STEPS
+    reads = reads_of_a_run(long_recipe(Recipe(model=Greedy), 50).make(), monkeypatch, [])
+    assert reads.count("step") == 50
 
 
 def test_a_flush_of_scalars_on_the_cpu_reads_in_place() -> None:

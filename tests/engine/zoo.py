@@ -50,7 +50,7 @@ class FrozenNorm(DropoutNorm):
 
 
 class PlainAttributes(Plain):
-    """Attributes that every forward pass changes: a counter, a tensor carried over, containers, generators, an array."""
+    """Attributes that every forward pass changes: a counter, tensors carried over, containers, generators, an array."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -82,7 +82,8 @@ class PlainAttributes(Plain):
             self.late = torch.ones(())
         noise = torch.rand(WIDTH, generator=self.own) + self.own_python.random() + self.own_numpy.random()
         carried = self.hidden + self.in_place + torch.stack([*self.queue]).mean(0) + nested[0] / 100
-        return states + 0.1 * carried + 0.01 * noise + len(self.history) / 100 + torch.from_numpy(self.array)
+        changed: Tensor = states + 0.1 * carried + 0.01 * noise + len(self.history) / 100 + torch.from_numpy(self.array)
+        return changed
 
 
 class GlobalNoise(Plain):
@@ -152,7 +153,7 @@ class Recurrent(nn.Module):
         self.head = nn.Linear(WIDTH, CLASSES)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        states, _ = self.rnn(inputs.unflatten(1, (3, 2)).transpose(0, 1))
+        states, _ = self.rnn(inputs.view(-1, 3, 2).transpose(0, 1))
         logits: Tensor = self.head(states[-1])
         return logits
 

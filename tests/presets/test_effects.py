@@ -38,7 +38,7 @@ def test_exploding_gradients_are_tamed_by_clipping(tmp_path: Path) -> None:
     mistaken, cured, never_ill = run(
         tmp_path,
         "exploding --steps 300",
-        "exploding --steps 900 --at 300 clip=on",
+        "exploding --steps 700 --at 300 clip=on",
         "exploding --steps 300 --at 0 clip=on",
     )
     late_norms = mistaken.series("norm_before")[-200:]
@@ -47,7 +47,7 @@ def test_exploding_gradients_are_tamed_by_clipping(tmp_path: Path) -> None:
     assert mistaken.late_loss(100) > 10
     assert mistaken.val_accuracy < 0.6
     assert never_ill.late_loss(100) < 1.0
-    assert never_ill.val_accuracy > 0.7
+    assert never_ill.val_accuracy > 0.65
     assert cured.late_loss(100) < mistaken.late_loss(100) / 5
 
 
@@ -59,14 +59,14 @@ def test_validation_in_eval_mode_scores_higher_with_the_same_weights(tmp_path: P
         right["accuracy"] - wrong["accuracy"]
         for wrong, right in zip(mistaken.of("validation"), cured.of("validation"), strict=True)
     ]
-    assert min(gaps) > 0.08
+    assert min(gaps) > 0.1
 
 
 def test_layers_in_a_list_learn_once_registered(tmp_path: Path) -> None:
     mistaken, cured = run(tmp_path, "unregistered --steps 500", "unregistered --steps 500 --at 150 register=on")
-    assert mistaken.val_accuracy < 0.4
-    assert cured.val_accuracy > 0.6
-    assert cured.val_accuracy > mistaken.val_accuracy + 0.3
+    assert mistaken.val_accuracy < 0.35
+    assert cured.val_accuracy > 0.5
+    assert cured.val_accuracy > mistaken.val_accuracy + 0.25
 
 
 def test_a_blind_model_fails_on_one_batch_and_the_same_model_with_sight_passes(tmp_path: Path) -> None:

@@ -69,7 +69,6 @@ def test_the_second_line_says_the_numbers_of_the_last_step() -> None:
     assert f"‖g‖ {norm_text(step.norm_before)} → {norm_text(step.norm_after)}" in line
     assert "lr 1.0e-3" in line
     assert "mem 1.1 GiB" in line
-    assert "data MNIST, 60,000 + 10,000 digits" in line
 
 
 def test_the_share_of_clipped_steps_is_that_of_the_last_two_hundred() -> None:
@@ -165,6 +164,13 @@ def test_a_failed_run_says_why() -> None:
     assert "q leaves" in line
 
 
+def test_how_it_ended_is_a_word_at_every_width_that_has_room_for_it() -> None:
+    view = told(fake_view(), Status(state="failed", message="ValueError: " + 9 * "some long reason "))
+    for width in range(8, 200):
+        assert "✗ FAILED" in second(view, width)
+    assert one_line(view, 7).plain == "✗"
+
+
 def test_an_end_is_an_end_even_without_a_status() -> None:
     end = End(steps=5, executed_steps=5, val_accuracy=None, val_loss=None, weights_sha256=None, reason="stopped")
     assert "STOPPED" in second(told(fake_view(), end))
@@ -194,7 +200,7 @@ def test_the_least_important_goes_first() -> None:
     lines = {width: second(fake_view(), width) for width in range(14, 200)}
     needed = [
         min(width for width, line in lines.items() if word in line)
-        for word in ("TRAIN", "loss", "val", "‖g‖", "clipped", "lr", "data", "mem")
+        for word in ("TRAIN", "loss", "val", "‖g‖", "clipped", "lr", "mem")
     ]
     assert needed == sorted(needed)
     assert needed[0] == 14

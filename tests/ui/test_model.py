@@ -236,6 +236,17 @@ async def test_only_the_lines_on_the_screen_are_made_of_a_model_of_20_000_rows(m
         assert max(made) == tree.rows.index(next(row for row in tree.rows if row.path == "b49"))
 
 
+async def test_the_totals_are_said_as_far_as_there_is_room() -> None:
+    totals = {}
+    for width in (60, 40, 20):
+        app = PaneApp()
+        async with app.run_test(size=(width, 16)) as pilot:
+            app.pane.show(fake_view())
+            await pilot.pause()
+            totals[width] = app.pane.border_subtitle
+    assert totals == {60: "21,860 parameters, 2,550 not registered", 40: "2,550 not registered", 20: ""}
+
+
 async def test_before_there_is_a_model_it_says_so() -> None:
     app = PaneApp()
     async with app.run_test(size=(60, 10)) as pilot:

@@ -3,8 +3,9 @@
 import hashlib
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
@@ -40,30 +41,40 @@ def checkpoint_state(training: Training, counters: dict[str, int], switches: dic
 def write_checkpoint(directory: Path, step: int, state: dict[str, Any]) -> tuple[Path, str]:
     """Write `state` as step-N.pt with step-N.pt.sha256 beside it; the path and the digest. OSError if it cannot be.
 
-    Into a temporary file, synced, then moved into place, and the directory synced, so that a checkpoint is there whole
-    or not at all; the newest KEEP are kept.
+    Both into temporary files, synced, then moved into place, and the directory synced, so that a checkpoint is there
+    whole, with its digest, or not at all; the newest KEEP are kept.
     """
     directory.mkdir(exist_ok=True)
     path = directory / f"step-{step:09d}.pt"
-    temporary = path.with_suffix(".tmp")
+    temporary, temporary_digest = path.with_suffix(".tmp"), path.with_suffix(".sha256.tmp")
     try:
-        with temporary.open("wb") as file:
-            try:
-                torch.save(state, file)
-            except RuntimeError as error:  # what torch makes of a full disk
-                raise OSError(f"{temporary} could not be written whole: {str(error).splitlines()[0]}") from error
-            file.flush()
-            os.fsync(file.fileno())
+        _write_synced(temporary, lambda file: _save(state, file))
         digest = _sha256(temporary)
+        _write_synced(temporary_digest, lambda file: file.write(f"{digest}  {path.name}\n".encode()))
         temporary.replace(path)
-        path.with_suffix(".pt.sha256").write_text(f"{digest}  {path.name}\n")
+        temporary_digest.replace(path.with_suffix(".pt.sha256"))
     finally:
         temporary.unlink(missing_ok=True)
+        temporary_digest.unlink(missing_ok=True)
     _sync_directory(directory)
     for old in sorted(directory.glob("step-*.pt"))[:-KEEP]:
         old.with_suffix(".pt.sha256").unlink(missing_ok=True)
         old.unlink()
     return path, digest
+
+
+def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    with path.open("wb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _save(state: dict[str, Any], file: BinaryIO) -> None:
+    try:
+        torch.save(state, file)
+    except RuntimeError as error:  # what torch makes of a full disk
+        raise OSError(f"{file.name} could not be written whole: {str(error).splitlines()[0]}") from error
 
 
 def _sha256(path: Path) -> str:

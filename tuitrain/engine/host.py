@@ -68,7 +68,7 @@ class Host:
         except UserError as error:
             self.bad_input, self.exit_code = error, 2
             self._fail(str(error), "bad input")
-        except Exception as error:  # whatever the model raised is shown, recorded, and becomes the exit code
+        except (Exception, SystemExit) as error:  # whatever the model raised is shown and recorded
             self.exit_code = 1
             self.recorder.log(traceback.format_exc())
             self._fail(f"{type(error).__name__}: {error}", "failed")

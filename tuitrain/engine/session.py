@@ -87,11 +87,12 @@ class Session:
 
     @contextmanager
     def _saved_if_it_fails(self, probe: Probe) -> Iterator[None]:
-        """Save what was trained before an exception goes on its way."""
+        """Save what was trained, and answer what waits, before an exception goes on its way."""
         try:
             yield
-        except Exception:
+        except (Exception, SystemExit):
             probe.release_batch(restore=True)
+            probe.steering.reject_the_rest()
             probe.scalars.flush(wait=True)
             self._try_to_save(probe)
             raise

@@ -1,5 +1,6 @@
 """Commands, applied: between two steps, in order, each answered by an Applied or a Rejected event."""
 
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ class Steering:
         self._save = save
         self._max_steps = max_steps
         self._attended = attended
+        self._due: deque[AnyCommand] = deque()
         self._awaiting_batch: list[Set] = []
         self._steps_allowed = 0
         self._stopping = False
@@ -50,8 +52,9 @@ class Steering:
     def between_steps(self) -> None:
         """Apply what is due, wait while paused; raises StopTraining where the run ends."""
         self._steps_allowed -= self._steps_allowed > 0
-        for command in self._inbox.due(self._probe.position.executed):
-            self._apply(command)
+        self._due.extend(self._inbox.due(self._probe.position.executed))
+        while self._due:
+            self._apply(self._due.popleft())
         if not self._attended:
             self._let_go()
         if self.paused and not self._steps_allowed:
@@ -78,11 +81,16 @@ class Steering:
             self._apply(Set(name="overfit", value=False, by="tuitrain"))
 
     def reject_the_rest(self) -> None:
-        """Answer, at the end of the run, every command that can no longer be applied."""
+        """Answer, at the end of the run, every command that was not; a Stop has what it wanted."""
         executed = self._probe.position.executed
-        awaiting, self._awaiting_batch = self._awaiting_batch, []
-        for command in (*awaiting, *self._inbox.due(executed)):
-            self._reject(command, "the run has ended.")
+        left = [*self._awaiting_batch, *self._due, *self._inbox.due(executed)]
+        self._awaiting_batch.clear()
+        self._due.clear()
+        for command in left:
+            if isinstance(command, commands.Stop):
+                self._say_applied(command, True)
+            else:
+                self._reject(command, "the run has ended.")
         for at, command in self._inbox.scheduled:
             self._reject(command, f"the run ended after {executed} executed steps, before {at}.")
 
@@ -123,7 +131,10 @@ class Steering:
         except Refused as refusal:
             self._reject(command, str(refusal))
             return
-        self._probe.recorder.say(Applied, id=command.id, word=command.word, value=value, by=command.by)
+        except Exception as error:  # it ends the run; answered before it does
+            self._reject(command, "the run was stopped." if isinstance(error, StopTraining) else f"it failed: {error}")
+            raise
+        self._say_applied(command, value)
         self.say_switches()
         self._probe.publish()
 
@@ -162,6 +173,9 @@ class Steering:
 
     def _tip_for(self, word: str) -> Tip | None:
         return next((tip for tip in self._probe.tips if word in tip.words), None)
+
+    def _say_applied(self, command: AnyCommand, value: Value) -> None:
+        self._probe.recorder.say(Applied, id=command.id, word=command.word, value=value, by=command.by)
 
     def _reject(self, command: AnyCommand, reason: str) -> None:
         self._probe.recorder.say(Rejected, id=command.id, word=command.word, by=command.by, reason=reason)

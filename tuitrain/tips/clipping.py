@@ -61,7 +61,7 @@ class GradientClipping(Tip):
             if self._recent and self._recent[-1].overfit != step.overfit:
                 self._forget()
                 typical = math.inf
-            if not step.norm_before <= EXPLODING_FACTOR * typical:
+            if not math.isfinite(step.norm_before) or step.norm_before > EXPLODING_FACTOR * typical:
                 self._spikes.append(step.executed)
             self._recent.append(step)
 
@@ -71,14 +71,15 @@ class GradientClipping(Tip):
             return "unknown", "no step seen yet", ()
         norms = [step.norm_before for step in self._recent]
         spikes = sum(executed >= self._recent[0].executed for executed in self._spikes)
-        typical = median(norms)
+        finite = [norm for norm in norms if math.isfinite(norm)]
+        typical = median(finite) if finite else math.nan
         rows = [
             ("norm", f"median {typical:.3g}, highest {max(norms, key=_size):.3g} in {len(norms)} steps"),
             ("clipping", self._meaning()),
         ]
         if all(step.norm_before == 0.0 < step.loss for step in self._recent):
             return "bad", "no gradient reaches the weights", rows
-        if spikes >= MANY_SPIKES or not all(map(math.isfinite, norms)):
+        if spikes >= MANY_SPIKES or len(finite) < len(norms):
             return "bad", f"norm explodes: {spikes} of {len(norms)} steps", rows
         if not self.probe.clipping.on:
             return "unknown", f"off; norm {typical:.2g}", rows

@@ -1,7 +1,7 @@
 """The app: polls the journal, hands the run to the screen, sends commands. Nothing else feeds the screen."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -25,6 +25,8 @@ from tuitrain.ui.screens import HelpScreen, QuitQuestion
 LEFT_NOW = 130
 """Exit code of a second ctrl+c, as shells have it for an interrupted program."""
 FAILED = 1
+ENDS_SCREEN = frozenset({"stopped", "bad input"})
+"""Reasons for a run's end at which the screen goes by itself."""
 STAYS_S = 3600.0
 """For how long a notice of what will not pass stays."""
 
@@ -38,7 +40,16 @@ class TuitrainApp(App[int]):
     COMMANDS: ClassVar = {KeyCommands, get_system_commands_provider}
     BINDINGS: ClassVar[list[BindingType]] = [*keymap.priority_bindings()]
 
-    def __init__(self, *, journal: Path, link: Link, name: str, poll_s: float = 0.25, ascii_only: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        journal: Path,
+        link: Link,
+        name: str,
+        poll_s: float = 0.25,
+        ascii_only: bool = False,
+        on_ready: Callable[[], None] | None = None,
+    ) -> None:
         """Show the run recorded in `journal`, steer it through `link`.
 
         Args:
@@ -47,6 +58,7 @@ class TuitrainApp(App[int]):
             name: What the run is called until it has said its title.
             poll_s: Seconds between two looks at the journal, at least.
             ascii_only: Draw with ASCII alone.
+            on_ready: Called once the screen has taken the terminal.
         """
         super().__init__()
         self.view = RunView()
@@ -54,6 +66,7 @@ class TuitrainApp(App[int]):
         self._link = link
         self._run_name = name
         self._ascii_only = ascii_only
+        self._on_ready = on_ready
         self._pace = Pace(poll_s)
         self._timer: Timer | None = None
         self._stopping = False
@@ -66,10 +79,14 @@ class TuitrainApp(App[int]):
 
     def on_mount(self) -> None:
         """Take the look, and begin to poll."""
+        if self._on_ready is not None:
+            self._on_ready()
         self.set_class(self._ascii_only, "-ascii")
         for look in (theme.DARK, theme.LIGHT):
             self.register_theme(look)
         self.theme = theme.DARK.name
+        # Back from ctrl+z the terminal is blank: Textual paints only what changes.
+        self.app_resume_signal.subscribe(self, lambda _: self.call_later(self.refresh, layout=True))
         self._tick()
 
     def on_unmount(self) -> None:
@@ -101,8 +118,15 @@ class TuitrainApp(App[int]):
         if kinds:
             self._board.show(self.view, kinds)
         self._report_rejected(event for event in news.events if isinstance(event, Rejected) and event.id in sent)
-        if self._stopping and self.view.end is not None and self.view.status.state != "failed":
+        if self._has_nothing_to_show():
             self.exit(0)
+
+    def _has_nothing_to_show(self) -> bool:
+        """Whether the run ended because somebody said so, or never began; one that failed is shown."""
+        end = self.view.end
+        if end is None:
+            return False
+        return end.reason in ENDS_SCREEN or (self._stopping and self.view.status.state != "failed")
 
     def action_press(self, name: str) -> None:
         """Do what the key of this name does: send its command, if the run can take one."""

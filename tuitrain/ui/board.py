@@ -7,6 +7,7 @@ from textual import events as textual_events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container, Vertical
+from textual.content import Content
 from textual.screen import Screen
 from textual.widget import Widget
 
@@ -67,6 +68,7 @@ class Board(Screen[None]):
     def __init__(self, run_name: str, *, ascii_only: bool, colour: bool) -> None:
         super().__init__()
         glyphs = ASCII if ascii_only else UNICODE
+        self._glyphs = glyphs
         self._view = RunView()
         self._recent = ["loss", "tips", "grad", "log", "model"]
         self._loss = Chart("Loss", ascii_only=ascii_only, colour=colour, id="loss", classes="pane")
@@ -88,7 +90,7 @@ class Board(Screen[None]):
         return (
             Feed(self._header, self._header.show, EVERYTHING),
             Feed(self._line, self._line.show, EVERYTHING),
-            Feed(self._loss, lambda view: self._loss.show(loss_figure(view)), Kinds({step, applied, validation})),
+            Feed(self._loss, self._show_loss, Kinds({events.Run, step, applied, validation})),
             Feed(self._grad, lambda view: self._grad.show(gradient_figure(view)), Kinds({step, applied})),
             Feed(self._tips, self._tips.show, Kinds({events.Switches, events.TipReport, applied, events.Rejected})),
             Feed(self._model, self._model.show, Kinds({events.ModuleTree, events.GradientNorms, events.Mode})),
@@ -116,6 +118,12 @@ class Board(Screen[None]):
         self._view = view
         self._stale += [feed for feed in self._feeds if feed.kinds & kinds and feed not in self._stale]
         self._catch_up()
+
+    def _show_loss(self, view: RunView) -> None:
+        """The chart, and which data it is the loss on: the one place that is in sight at every size with a frame."""
+        if view.run is not None:
+            self._loss.border_title = Content(f"Loss {self._glyphs.dot} {view.run.data}")
+        self._loss.show(loss_figure(view))
 
     def action_show_pane(self, pane: str) -> None:
         """Bring a pane to the front, and give it the arrow keys."""

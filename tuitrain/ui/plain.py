@@ -43,6 +43,7 @@ class Printer:
         self._out = out
         self._print = self._print_json if as_json else self._print_text
         self._next_step_line_s = 0.0
+        self._summaries: dict[str, str] = {}
         self._closed = False
         self.end: End | None = None
 
@@ -70,14 +71,26 @@ class Printer:
         for event in _in_order(news):
             if isinstance(event, Step):
                 self._print_step(event)
+            elif isinstance(event, TipReport):
+                self._print_report(event)
             elif line := text_of(event):
-                self._out.write(printable(" ".join(line.splitlines())) + "\n")
+                self._print_line(line)
+
+    def _print_line(self, line: str) -> None:
+        self._out.write(printable(" ".join(line.splitlines())) + "\n")
 
     def _print_step(self, step: Step) -> None:
         """About one line a second of the run's own time."""
         if step.time_s >= self._next_step_line_s:
             self._next_step_line_s = step.time_s + STEP_LINE_INTERVAL_S
-            self._out.write(text_of(step) + "\n")
+            self._print_line(text_of(step))
+
+    def _print_report(self, report: TipReport) -> None:
+        """Only when its summary changes: the evidence below it does so all the time."""
+        line = text_of(report)
+        if line and self._summaries.get(report.tip) != report.summary:
+            self._print_line(line)
+        self._summaries[report.tip] = report.summary
 
 
 def follow(reader: Reader, printer: Printer, is_over: Callable[[], bool]) -> None:
@@ -93,13 +106,13 @@ def text_of(event: AnyEvent) -> str:
     match event:
         case Run():
             return (
-                f"{event.preset}: {event.model}, {event.parameters:,} parameters, {event.optimizer}, on {event.device}; "
-                f"{event.data}; {event.epochs} epochs of {event.steps_per_epoch:,} steps"
+                f"{event.preset}: {event.model}, {event.parameters:,} parameters, {event.optimizer}, on {event.device};"
+                f" {event.data}; {event.epochs} epochs of {event.steps_per_epoch:,} steps"
             )
         case Step():
-            batch = "overfit " if event.overfit else ""
+            count = f"overfit, executed step {event.executed:,}" if event.overfit else f"step {event.step:,}"
             return (
-                f"{batch}step {event.step:,}  epoch {event.epoch}  loss {event.loss:.4g}  "
+                f"{count}  epoch {event.epoch}  loss {event.loss:.4g}  "
                 f"norm {event.norm_before:.3g} -> {event.norm_after:.3g}  lr {event.lr:.3g}"
             )
         case Validation():
@@ -114,7 +127,7 @@ def text_of(event: AnyEvent) -> str:
         case TipReport() if event.tip == "overfit" and event.verdict in ("good", "bad"):
             return f"overfit one batch: {event.summary}"
         case Finding():
-            return f"{event.severity}: {event.message} {event.remedy}"
+            return f"{event.severity}: {event.message} {event.remedy}".rstrip()
         case LogLine():
             return event.text
         case Checkpoint():

@@ -85,20 +85,19 @@ def second_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
         return fit(_present(parts.end_parts(view, glyphs)), width)
     if view.status.state == "loading":
         return loading_line(view, width, glyphs)
-    everything = [
-        parts.mode_part(view, glyphs, 0),
-        parts.state_part(view, glyphs, 1),
-        parts.loss_part(view, 2),
+    what_holds = [parts.mode_part(view, glyphs, 0), parts.state_part(view, glyphs, 1), parts.loss_part(view, 2)]
+    if facts.is_stopping(view):
+        return fit(_present(what_holds), width)
+    numbers = [
         parts.accuracy_part(view, 3),
         parts.norm_part(view, glyphs, 4),
         parts.clipped_part(view, 5),
         parts.rate_part(view, glyphs, 6),
         parts.pending_part(view, glyphs, 1),
         parts.memory_part(view, 8),
-        parts.data_part(view, 7),
         parts.message_part(view, 9),
     ]
-    return fit(_present(everything), width)
+    return fit(_present([*what_holds, *numbers]), width)
 
 
 def loading_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:

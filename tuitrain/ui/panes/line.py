@@ -48,5 +48,5 @@ def one_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
         numbers = [parts.loss_part(view, 2), parts.accuracy_part(view, 4), parts.speed_part(view, glyphs, 5)]
         candidates = [*lead, parts.step_part(view, 1), *numbers]
     else:
-        candidates = [*parts.end_parts(view, glyphs), parts.step_part(view, 2)]
+        candidates = [*parts.end_parts(view, glyphs, tiny=True), parts.step_part(view, 2)]
     return fit([candidate for candidate in candidates if candidate is not None], width, gap=2)

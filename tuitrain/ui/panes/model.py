@@ -98,9 +98,6 @@ class ModelPane(ScrollView, can_focus=True):
         cursor_path = self.cursor_path
         self._outline, self._table = outline, Table(outline, self._glyphs)
         self._fold_to(cursor_path)
-        loose = sum(outline.rows[index].count for index in outline.loose)
-        registered = f"{outline.rows[0].count:,} parameters" if len(outline) else ""
-        self.border_subtitle = f"{registered}, {loose:,} not registered" if loose else registered
 
     def _fold_to(self, cursor_path: str | None) -> None:
         """Show the rows as they are folded now, the cursor on the row of this path if it shows."""
@@ -112,8 +109,19 @@ class ModelPane(ScrollView, can_focus=True):
     def _lay_out(self) -> None:
         self._laid_out_for = self.scrollable_content_region.width
         self._layout = self._table.layout(self._laid_out_for)
+        self.border_subtitle = self._totals(self._laid_out_for)
         self.virtual_size = Size(self._laid_out_for, len(self._visible) + self._head)
         self.refresh()
+
+    def _totals(self, width: int) -> str:
+        """How much is registered, and how much is not: what has room in `width` cells, the worse first."""
+        if not len(self._outline):
+            return ""
+        registered = f"{self._outline.rows[0].count:,} parameters"
+        loose = sum(self._outline.rows[index].count for index in self._outline.loose)
+        missing = f"{loose:,} not registered"
+        forms = [f"{registered}, {missing}", missing] if loose else [registered]
+        return next((form for form in forms if len(form) <= width), "")
 
     @property
     def _head(self) -> int:

@@ -64,7 +64,7 @@ def loss_part(view: RunView, rank: int) -> Part | None:
         return None
     loss = view.last_step.loss
     style = "bold" if math.isfinite(loss) else BADGE["bad"]
-    return part(rank, labelled("loss", loss_text(loss).ljust(6), style), Content.styled(loss_text(loss), style))
+    return part(rank, labelled("loss", loss_text(loss).ljust(6), style), labelled("loss", loss_text(loss), style))
 
 
 def accuracy_part(view: RunView, rank: int) -> Part | None:
@@ -130,11 +130,6 @@ def message_part(view: RunView, rank: int) -> Part | None:
     return part(rank, Content.styled(view.status.message, "dim")) if view.status.message else None
 
 
-def data_part(view: RunView, rank: int) -> Part | None:
-    """The data in use."""
-    return None if view.run is None else part(rank, labelled("data", view.run.data, ""))
-
-
 def step_part(view: RunView, rank: int) -> Part:
     """The run's own steps, and how many there will be."""
     step = view.last_step.step if view.last_step else 0
@@ -161,14 +156,14 @@ def left_part(view: RunView, glyphs: Glyphs, rank: int) -> Part:
     return part(rank, labelled("ETA", (duration_text(left_s) if not math.isnan(left_s) else glyphs.dash).rjust(5)))
 
 
-def end_parts(view: RunView, glyphs: Glyphs) -> list[Part | None]:
+def end_parts(view: RunView, glyphs: Glyphs, *, tiny: bool = False) -> list[Part | None]:
     """The last words of a run: how it ended, its final numbers, and how to leave."""
     failed, finished = view.status.state == "failed", view.status.state == "finished"
     glyph, style = (glyphs.bad, "bad") if failed else (glyphs.good, "good") if finished else (glyphs.off, "busy")
     word = view.status.state.upper() if view.status.state in ("failed", "finished") else "STOPPED"
     badge = Content.styled(f"{glyph} {word}", BADGE[style])
     return [
-        part(0, badge, Content.styled(glyph, BADGE[style])),
+        part(0, badge, *([Content.styled(glyph, BADGE[style])] if tiny else [])),
         message_part(view, 4 if failed else 8),
         *(_end_numbers(view, view.end) if view.end else [loss_part(view, 3)]),
         part(1, Content.assemble(("q", "bold $text-accent"), " leaves")),

@@ -38,7 +38,7 @@ class TipsPane(Widget):
     TipsPane {
         height: 1fr;
         padding: 0 1;
-        border: round $panel-lighten-2;
+        border: round $border-blurred;
         border-title-color: $text;
         color: $foreground;
     }
