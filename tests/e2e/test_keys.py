@@ -189,10 +189,12 @@ def found_in_the_palette(run: Watched, key: Key) -> None:
 
 def helped(run: Watched, key: Key) -> None:
     """All keys at a glance; above the help no key of the run acts."""
-    run.terminal.press(key.keys)
-    run.terminal.wait_for("tuitrain: the keys", *(f"{key.shown:<6} {key.label}" for key in KEYS))
-    run.terminal.press("o", "escape")
-    run.terminal.wait_gone("tuitrain: the keys")
+    terminal = run.terminal
+    terminal.press(key.keys)
+    listed = [re.compile(rf"{re.escape(key.shown)} +{re.escape(key.label)}") for key in KEYS]
+    terminal.wait_until(lambda: all(pattern.search(terminal.text) for pattern in listed), "every key")
+    terminal.press("o", "escape")
+    terminal.wait_gone("tuitrain: the keys")
 
 
 def asked_and_left(run: Watched, key: Key) -> None:
@@ -242,6 +244,7 @@ ELSEWHERE = ("interrupt", "suspend")
 def test_every_key_does_what_it_says(tmp_path: Path) -> None:
     assert [*EFFECTS, *ELSEWHERE] == [key.name for key in KEYS]
     with watched(tmp_path, "unregistered", *ENDLESS, "--batch-size", "8") as run:
+        run.terminal.wait_for("○ some")  # the screen knows the switches: from now on the keys work
         run.wait_steps(10)
         for name, effect in EFFECTS.items():
             answers = len(run.view.changes)

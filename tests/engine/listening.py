@@ -8,7 +8,7 @@ from typing import TypeVar
 from tuitrain.record.events import AnyEvent, Event, Step
 from tuitrain.record.journal import Journal
 
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 _E = TypeVar("_E", bound=Event)
 
 

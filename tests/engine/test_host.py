@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tests.engine import zoo
-from tests.engine.listening import ListeningJournal
+from tests.engine.listening import PATIENCE_S, ListeningJournal
 from tests.engine.runs import read_back, tiny_inputs, tiny_targets
 from tuitrain import preset as settings
 from tuitrain.engine import checkpoint
@@ -91,7 +91,7 @@ class Ended:
     """A run that has ended, and what its journal says."""
 
     def __init__(self, host: Host, journal: ListeningJournal, directory: Path) -> None:
-        assert host.join(60), "the run hangs"
+        assert host.join(PATIENCE_S), "the run hangs"
         self.host, self.directory = host, directory
         self.news: News = read_back(journal.path)
 

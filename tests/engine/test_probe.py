@@ -6,12 +6,13 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from torch import Tensor
 
 from tests.engine import zoo
 from tests.engine.fingerprint import fingerprint
-from tests.engine.listening import ListeningJournal, in_order
+from tests.engine.listening import PATIENCE_S, ListeningJournal, in_order
 from tests.engine.runs import (
     RECIPES,
     STEPS,
@@ -23,10 +24,13 @@ from tests.engine.runs import (
     inbox_of,
     open_probe,
     state_of,
+    tiny_inputs,
+    tiny_targets,
     train,
     train_bare,
 )
 from tuitrain.engine.probe import Probe
+from tuitrain.engine.scalars import CAPACITY
 from tuitrain.engine.tip import Refused
 from tuitrain.engine.training import Training
 from tuitrain.record.commands import Checkpoint, Set, StepOnce, Stop, Validate, parse
@@ -72,7 +76,7 @@ class Running:
             self.reason = fit_to_the_end(self.training, probe)
 
     def join(self) -> None:
-        self.thread.join(30)
+        self.thread.join(PATIENCE_S)
         assert not self.thread.is_alive(), "the run hangs"
 
     def states(self) -> list[str]:
@@ -356,6 +360,16 @@ def test_steps_are_counted_and_come_in_order() -> None:
     assert sorted(step.time_s for step in news.steps) == [step.time_s for step in news.steps]
 
 
+def test_a_full_buffer_of_scalars_is_delivered_however_fast_the_steps_come(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tuitrain.engine.probe.FLUSH_INTERVAL_S", 3600.0)
+    samples = 2 * CAPACITY + 3
+    recipe = replace(
+        RECIPES["sgd-momentum"], inputs=tiny_inputs(samples), targets=tiny_targets(samples), batch_size=1, epochs=1
+    )
+    news = train(recipe.make(), tips=()).news
+    assert [step.step for step in news.steps] == list(range(1, samples + 1))
+
+
 def test_the_losses_are_those_of_the_loop() -> None:
     training = RECIPE.make()
     losses: list[float] = []
@@ -391,6 +405,29 @@ def test_the_mode_is_that_of_the_modules() -> None:
         ("train", "train", ("norm",)),
     ]
     assert modes[0].modules == 5
+
+
+def test_the_tree_is_said_again_only_when_it_has_changed() -> None:
+    class Thawing(zoo.FrozenNorm):
+        """Puts its frozen BatchNorm into train mode on the way, as schedules for fine-tuning do."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.calls = 0
+
+        def between(self, states: Tensor) -> Tensor:
+            self.calls += 1
+            if self.calls == STEPS_PER_EPOCH + 2:
+                self.norm.train()
+            return super().between(states)
+
+    assert len(trees(Recipe(model=zoo.FrozenNorm))) == 1
+    flags = [{row.path: row.training for row in tree.rows}["norm"] for tree in trees(Recipe(model=Thawing))]
+    assert flags == [False, True]
+
+
+def trees(recipe: Recipe) -> list[ModuleTree]:
+    return [event for event in train(recipe.make()).news.events if isinstance(event, ModuleTree)]
 
 
 def test_vitals_and_norms_are_said_now_and_then() -> None:

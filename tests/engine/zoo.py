@@ -79,9 +79,9 @@ class PlainAttributes(Plain):
         self.seen.add(self.calls)
         self.array += np.float32(0.01)
         if not hasattr(self, "late"):
-            self.late = torch.ones(())
+            self.late = states.detach().mean(0)  # as layers do that set themselves up from the first data they see
         noise = torch.rand(WIDTH, generator=self.own) + self.own_python.random() + self.own_numpy.random()
-        carried = self.hidden + self.in_place + torch.stack([*self.queue]).mean(0) + nested[0] / 100
+        carried = self.hidden + self.late + self.in_place + torch.stack([*self.queue]).mean(0) + nested[0] / 100
         changed: Tensor = states + 0.1 * carried + 0.01 * noise + len(self.history) / 100 + torch.from_numpy(self.array)
         return changed
 

@@ -115,9 +115,27 @@ def test_two_readers_see_all_that_is_written_once_in_order_whenever_they_look(ac
         for reader, news in zip(readers, seen, strict=True):
             news.append(reader.poll())
             assert same([step for part in news for step in part.steps], steps)
-            assert same([event for part in news for event in part.events], said)
+            events_seen = [event for part in news for event in part.events]
+            assert same([event for event in events_seen if event.slot is None], [e for e in said if e.slot is None])
+            assert same(latest_in_slots(events_seen), latest_in_slots(said))
             assert reader.poll() == News([], [])
+        kept = {id(event) for event in latest_in_slots(said)}
+        assert same(read_all(path).events, [event for event in said if event.slot is None or id(event) in kept])
         assert journal.trouble is None
+
+
+def latest_in_slots(said: Sequence[AnyEvent]) -> list[AnyEvent]:
+    return list({event.slot: event for event in said if event.slot is not None}.values())
+
+
+def test_of_what_is_said_again_and_again_the_file_keeps_only_the_latest(tmp_path: Path) -> None:
+    with Journal(tmp_path / "journal.sqlite") as journal:
+        for memory in range(1000):
+            journal.say(Vitals(memory_bytes=memory))
+            journal.say(LogLine(stream="run", text=str(memory)))
+    events = read_all(tmp_path / "journal.sqlite").events
+    assert [event.memory_bytes for event in events if isinstance(event, Vitals)] == [999]
+    assert sum(isinstance(event, LogLine) for event in events) == 1000
 
 
 def test_what_is_not_finite_survives(tmp_path: Path) -> None:

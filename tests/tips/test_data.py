@@ -57,7 +57,7 @@ def test_mean_and_std_are_those_of_what_the_model_received(make_run: MakeRun, no
     run = make_run(perceptron(), features(), normalise=normalise)
     run.epoch()
     last = run.in_training()[-1].inputs.double().numpy()
-    expected = {f"channel {i}": f"mean {c.mean():.3g}, std {c.std():.3g}" for i, c in enumerate(last.T[:4])}
+    expected = {f"channel {i}": f"mean {c.mean():.2g}, std {c.std():.2g}" for i, c in enumerate(last.T[:4])}
     rows = run.report(Normalisation).rows
     assert {name: text.partition(" and ")[0] for name, text in rows.items()} == expected
     assert rows["channel 3"].endswith("and 2 more channels")
@@ -70,7 +70,7 @@ def test_images_are_measured_channel_by_channel(make_run: MakeRun) -> None:
     run.epoch()
     last = run.in_training()[-1].inputs.double()
     assert run.report(Normalisation).rows == {
-        f"channel {i}": f"mean {last[:, i].mean().item():.3g}, std {last[:, i].std(correction=0).item():.3g}"
+        f"channel {i}": f"mean {last[:, i].mean().item():.2g}, std {last[:, i].std(correction=0).item():.2g}"
         for i in range(3)
     }
 
@@ -80,8 +80,18 @@ def test_sequences_are_measured_as_a_whole(make_run: MakeRun) -> None:
     run = make_run(Pixels(CLASSES), (rows, features()[1]))
     run.epoch()
     last = run.in_training()[-1].inputs.double()
-    text = f"mean {last.mean().item():.3g}, std {last.std(correction=0).item():.3g}"
+    text = f"mean {last.mean().item():.2g}, std {last.std(correction=0).item():.2g}"
     assert run.report(Normalisation).rows == {"channel 0": text}
+
+
+def test_large_numbers_are_written_out(make_run: MakeRun) -> None:
+    inputs, targets = features()
+    run = make_run(perceptron(), (inputs.sign() * 2000 + 500, targets))
+    run.epoch()
+    last = run.in_training()[-1].inputs[:, 0]
+    text = f"mean {last.mean().item():,.0f}, std {last.std(correction=0).item():,.0f}"
+    assert run.report(Normalisation).rows["channel 0"] == text
+    assert "e+" not in run.report(Normalisation).summary
 
 
 def test_the_verdict_turns_when_it_is_switched_on(make_run: MakeRun) -> None:
@@ -199,6 +209,13 @@ def test_a_batch_of_few_is_not_judged(make_run: MakeRun) -> None:
     run = make_run(perceptron(), features(), batch_size=2)
     run.epoch()
     assert run.report(Shuffling)[:2] == ("unknown", "2 a batch: too few to judge")
+
+
+def test_a_batch_is_judged_by_what_so_few_samples_could_hold(make_run: MakeRun) -> None:
+    run = make_run(perceptron(), (features()[0], torch.arange(SAMPLES)))
+    run.tip(Shuffling).on_batch(torch.zeros(8, 1), torch.tensor([0, 0, 1, 1, 2, 2, 3, 3]))  # 2 of 3 bits, of 5 in all
+    run.probe.scalars.flush(wait=True)
+    assert run.report(Shuffling).verdict == "good"
 
 
 def test_one_class_alone_cannot_be_unmixed(make_run: MakeRun) -> None:

@@ -165,7 +165,7 @@ def test_the_registration_row_says_what_the_report_found() -> None:
     view.update(News([], [TipReport(tip="registration", verdict="good", summary="all")]))
     assert row.state(view) == (True, "all")
     view.update(News([], [Switches(values=view.switches | {"register": True})]))
-    assert row.state(view) == (True, "fixed")
+    assert row.state(view) == (True, "all")
 
 
 def test_the_help_tells_the_truth_about_clipping_and_modes() -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from tuitrain.engine.data import Batch, Batches
 from tuitrain.engine.gradients import Clipping, Norms, norm_after, norms_of_each, optimized
 from tuitrain.engine.learning_rate import learning_rate
-from tuitrain.engine.modes import census
+from tuitrain.engine.modes import Census, census
 from tuitrain.engine.recorder import Recorder
 from tuitrain.engine.scalars import Row, Scalars
 from tuitrain.engine.snapshot import Snapshot, capture
@@ -28,6 +28,7 @@ from tuitrain.record.link import Inbox
 FLUSH_INTERVAL_S = 0.1
 SAMPLE_INTERVAL_S = 0.25
 NORMS_INTERVAL_S = 1.0
+REPORT_INTERVAL_S = 0.5
 VITALS_INTERVAL_S = 1.0
 
 
@@ -78,8 +79,9 @@ class Probe:
         self._parameters = optimized(training.optimizer)
         self._sampling = False
         self._next_sample_s = self._next_flush_s = self._next_norms_s = self._next_vitals_s = 0.0
-        self._next_progress_s = 0.0
-        self._mode: tuple[object, ...] | None = None
+        self._next_progress_s = self._next_report_s = 0.0
+        self._mode: tuple[str, Census] | None = None
+        self._mode_in_tree: Census | None = None
 
     # ------------------------------------------------------------------ what the loop calls
 
@@ -189,15 +191,17 @@ class Probe:
 
     def publish(self) -> None:
         """Let every tip say its report, if that changed."""
+        self._next_report_s = self.recorder.now_s + REPORT_INTERVAL_S
         for tip in self.tips:
             tip.publish()
 
     def flush(self, *, wait: bool = False) -> None:
         """Send the scalars gathered on their way and take in what arrived; with `wait`, all of them."""
         self.scalars.flush(wait=wait)
-        self.publish()
         now_s = self.recorder.now_s
         self._next_flush_s = now_s + FLUSH_INTERVAL_S
+        if wait or now_s >= self._next_report_s:
+            self.publish()
         if now_s >= self._next_vitals_s:
             self._next_vitals_s = now_s + VITALS_INTERVAL_S
             self.recorder.say(Vitals, **read_vitals(self.training.device)._asdict())
@@ -249,11 +253,12 @@ class Probe:
     def _look_at_modes(self, phase: Literal["train", "validation"]) -> None:
         mode = census(self.training.model)
         if self._mode != (phase, mode):
-            changed = self._mode is not None and phase == "train" and self._mode[1] != mode
             self._mode = (phase, mode)
             self.recorder.say(Mode, phase=phase, **mode._asdict())
-            if changed:
+        if phase == "train" and self._mode_in_tree != mode:
+            if self._mode_in_tree is not None:
                 self.tree.publish()
+            self._mode_in_tree = mode
 
     def _validate_in(self, mode: Literal["eval", "train"], cause: Literal["epoch", "asked", "end"]) -> None:
         self.say_state("validating")

@@ -29,6 +29,11 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_t
     step: int = 0
     time_s: float = 0.0
 
+    @property
+    def slot(self) -> str | None:
+        """For what is said again and again and of which only the latest counts: the place it takes in the journal."""
+        return None
+
 
 class Run(Event, frozen=True, kw_only=True):
     """What is being trained, on what; said once, when the model and the data are ready."""
@@ -93,6 +98,11 @@ class TipReport(Event, frozen=True, kw_only=True):
     summary: str
     rows: tuple[tuple[str, str], ...] = ()
 
+    @property
+    def slot(self) -> str:
+        """One place for each tip."""
+        return f"tip {self.tip}"
+
 
 class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
     """A row of the model tree: a module, a parameter or a buffer, or one that is used but was never registered."""
@@ -126,6 +136,11 @@ class GradientNorms(Event, frozen=True, kw_only=True):
     """L2 norm of the gradient of each parameter before clipping, by path, sampled about once a second."""
 
     norms: dict[str, float]
+
+    @property
+    def slot(self) -> str:
+        """One place."""
+        return "gradient norms"
 
 
 class Mode(Event, frozen=True, kw_only=True):
@@ -188,6 +203,11 @@ class Vitals(Event, frozen=True, kw_only=True):
 
     memory_bytes: int
     device_memory_bytes: int | None = None
+
+    @property
+    def slot(self) -> str:
+        """One place."""
+        return "vitals"
 
 
 class Checkpoint(Event, frozen=True, kw_only=True):

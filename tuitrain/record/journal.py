@@ -31,7 +31,9 @@ CREATE TABLE steps (
     executed INTEGER PRIMARY KEY, step INTEGER, epoch INTEGER, time_s REAL, loss REAL, norm_before REAL,
     norm_after REAL, max_norm REAL, lr REAL, accuracy REAL, overfit INTEGER
 ) STRICT;
-CREATE TABLE events (id INTEGER PRIMARY KEY, kind TEXT NOT NULL, body BLOB NOT NULL) STRICT;
+CREATE TABLE events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, slot TEXT UNIQUE, body BLOB NOT NULL
+) STRICT;
 CREATE INDEX events_by_kind ON events (kind, id);
 """
 _STEP_COLUMNS = (
@@ -41,11 +43,13 @@ _INSERT_STEP = f"INSERT INTO steps ({', '.join(_STEP_COLUMNS)}) VALUES ({', '.jo
 _SELECT_STEP = f"SELECT {', '.join(_STEP_COLUMNS)} FROM steps"
 _NEW_STEPS = f"{_SELECT_STEP} WHERE executed > ? ORDER BY executed"
 _LAST_STEP = f"{_SELECT_STEP} ORDER BY executed DESC LIMIT 1"
+# An event that takes a slot replaces the one before it, under a new id: readers see it as new, and the file does not grow.
+_INSERT_EVENT = "INSERT OR REPLACE INTO events (kind, slot, body) VALUES (?, ?, ?)"
 _NEW_EVENTS = "SELECT id, body FROM events WHERE id > ? ORDER BY id"
 _LAST_EVENT = "SELECT body FROM events WHERE kind = ? ORDER BY id DESC LIMIT 1"
 _E = TypeVar("_E", bound=Event)
 _StepRow = tuple[float, ...]
-_EventRow = tuple[str, bytes]
+_EventRow = tuple[str, str | None, bytes]
 _DECODER = msgspec.msgpack.Decoder(AnyEvent)
 
 
@@ -65,7 +69,7 @@ class Journal:
 
     def say(self, event: Event) -> None:
         """Record an event (any but Step). TypeError if it holds what its type does not allow."""
-        self._queue.put((type(event).__name__, _encoded(event)))
+        self._queue.put((type(event).__name__, event.slot, _encoded(event)))
 
     def steps(self, steps: Sequence[Step]) -> None:
         """Record executed steps, in order."""
@@ -235,7 +239,7 @@ def _commit(database: sqlite3.Connection, waiting: _Waiting) -> None:
     database.execute("BEGIN IMMEDIATE")
     try:
         database.executemany(_INSERT_STEP, waiting.steps)
-        database.executemany("INSERT INTO events (kind, body) VALUES (?, ?)", waiting.events)
+        database.executemany(_INSERT_EVENT, waiting.events)
         database.execute("COMMIT")
     except sqlite3.Error:
         if database.in_transaction:

@@ -111,15 +111,19 @@ class Normalisation(Tip):
         off = [channel for channel in self._statistics if _is_off(*channel)]
         worst = max(self._statistics, key=lambda channel: abs(channel[0]) + abs(channel[1] - 1))
         rows = [
-            (f"channel {index}", f"mean {mean:.3g}, std {std:.3g}")
+            (f"channel {index}", f"mean {_spell(mean)}, std {_spell(std)}")
             for index, (mean, std) in enumerate(self._statistics[:SHOWN_CHANNELS])
         ]
         if len(self._statistics) > SHOWN_CHANNELS:
             rows.append(("", f"and {len(self._statistics) - SHOWN_CHANNELS} more channels"))
-        return "warning" if off else "good", f"mean {worst[0]:.2g} std {worst[1]:.2g}", rows
+        return "warning" if off else "good", f"mean {_spell(worst[0])} std {_spell(worst[1])}", rows
 
     def _take(self, statistics: Tensor) -> None:
         self._statistics = statistics.tolist()
+
+
+def _spell(value: float) -> str:
+    return f"{value:,.0f}" if 100 <= abs(value) < 1e6 else f"{value:.2g}"
 
 
 def _is_off(mean: float, std: float) -> bool:

@@ -262,7 +262,7 @@ def _on_off(word: str) -> Callable[[RunView], tuple[bool, str]]:
 
 def _registered(view: RunView) -> tuple[bool, str]:
     if view.switches.get("register") is True:
-        return True, "fixed"
+        return True, "all"
     report = view.reports.get("registration")
     if report is not None and report.verdict in ("warning", "bad"):
         return False, "some"

@@ -17,7 +17,9 @@ def loss_text(value: float) -> str:
 
 
 def norm_text(value: float) -> str:
-    """A gradient norm: two decimals where it is of the size that norms have, else three significant digits."""
+    """A gradient norm: two decimals where it is of the size that norms have, below that two significant digits."""
+    if 1e-4 <= value < 0.1:
+        return f"{value:.{1 - math.floor(math.log10(value))}f}"
     return f"{value:.2f}" if 0.1 <= value < 100 else loss_text(value)
 
 

@@ -453,7 +453,8 @@ def _framed(canvas: list[list[Segment]], plan: _Plan, look: Look, x_label: str) 
     x_ticks = _placed(plan.x_ticks, plan.x, plan.columns, raster.DOTS_X)
     y_ticks = _placed(plan.y_ticks, plan.y, plan.rows, raster.DOTS_Y)
     ticks = bool(plan.x_ticks)
-    left, bottom = _frame(plan.gutter, plan.columns, plan.rows, x_ticks, y_ticks, x_label if ticks else "", look)
+    left = _left_edge(plan.gutter, plan.rows, y_ticks, look)
+    bottom = _bottom_edge(plan.gutter, plan.columns, x_ticks, x_label if ticks else "", look)
     return [Strip([*edge, *row], width) for edge, row in zip(left, canvas, strict=True)] + list(bottom)
 
 
@@ -467,31 +468,33 @@ def _placed(ticks: Iterable[Tick], axis: Axis, cells: int, dots: int) -> tuple[t
 
 
 @lru_cache(maxsize=64)
-def _frame(
-    gutter: int,
-    columns: int,
-    rows: int,
-    x_ticks: tuple[tuple[int, str], ...],
-    y_ticks: tuple[tuple[int, str], ...],
-    x_label: str,
-    look: Look,
-) -> tuple[tuple[tuple[Segment, ...], ...], tuple[Strip, ...]]:
-    """The left edge of each canvas row, and the rows below the canvas, as plotext draws them."""
-    lines = _plotext_frame(columns, rows, x_ticks, y_ticks)
-    width = gutter + columns
-    lines = [line.rjust(width) for line in lines]
-    if look.ascii_only:
-        lines = [line.translate(_ASCII_FRAME) for line in lines]
-    left = tuple(
-        (Segment(line[: gutter - 1], look.base), Segment(line[gutter - 1 : gutter], look.faint))
-        for line in lines[:rows]
+def _left_edge(
+    gutter: int, rows: int, ticks: tuple[tuple[int, str], ...], look: Look
+) -> tuple[tuple[Segment, Segment], ...]:
+    """The labels and the axis left of each canvas row, as plotext draws them beside a canvas one cell wide."""
+    lines = [_drawn(line, look).rjust(gutter + 1) for line in _plotext_frame(1, rows, (), ticks)[:rows]]
+    return tuple(
+        (Segment(line[: gutter - 1], look.base), Segment(line[gutter - 1 : gutter], look.faint)) for line in lines
     )
-    bottom = [Strip([Segment(lines[rows], look.faint)], width)]
-    if x_ticks:
+
+
+@lru_cache(maxsize=64)
+def _bottom_edge(
+    gutter: int, columns: int, ticks: tuple[tuple[int, str], ...], x_label: str, look: Look
+) -> tuple[Strip, ...]:
+    """The axis, and its labels if there are ticks, as plotext draws them below a canvas one cell high."""
+    width = gutter + columns
+    axis, *labels = [_drawn(line, look).rjust(width) for line in _plotext_frame(columns, 1, ticks, ())[1:]]
+    bottom = [Strip([Segment(axis, look.faint)], width)]
+    if ticks:
         label = look.text(x_label)
         label = set_cell_size(label, gutter - 1) if cell_len(label) < gutter else " " * (gutter - 1)
-        bottom.append(Strip([Segment(label, look.faint), Segment(lines[rows + 1][gutter - 1 :], look.base)], width))
-    return left, tuple(bottom)
+        bottom.append(Strip([Segment(label, look.faint), Segment(labels[0][gutter - 1 :], look.base)], width))
+    return tuple(bottom)
+
+
+def _drawn(line: str, look: Look) -> str:
+    return line.translate(_ASCII_FRAME) if look.ascii_only else line
 
 
 def _plotext_frame(
