@@ -38,7 +38,7 @@ def with_screen(arguments: Sequence[str], environment: dict[str, str]) -> None:
     child = pexpect.spawn(
         sys.executable,
         ["-m", "tuitrain", *arguments],
-        env=environment | {"TERM": "xterm-256color", "COLORTERM": "truecolor"},  # type: ignore[arg-type]
+        env=environment | {"TERM": "xterm-256color", "COLORTERM": "truecolor"},
         dimensions=(48, 160),
         timeout=LIMIT_S,
     )

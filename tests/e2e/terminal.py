@@ -33,7 +33,7 @@ MODES = {"mouse": (1000, 1003, 1006, 1015), "focus reports": (1004,), "pasting":
 
 BYTES = {
     "escape": "\x1b", "tab": "\t", "shift+tab": "\x1b[Z", "enter": "\r", "ctrl+c": "\x03", "ctrl+p": "\x10",
-    "ctrl+z": "\x1a", "plus": "+", "minus": "-",
+    "ctrl+z": "\x1a", "home": "\x1b[H", "plus": "+", "minus": "-",
 }  # fmt: skip
 
 _LAUNCH = 'tty=$1; shift; exec "$@" <>"$tty" >&0 2>&0'
@@ -136,7 +136,7 @@ class Terminal:
 
     def press(self, *keys: str) -> None:
         """Press keys, by Textual's names."""
-        self.write("".join(BYTES.get(key) or key_to_character(key) or key for key in keys))
+        self.write("".join(BYTES[key] if key in BYTES else key_to_character(key) or "" for key in keys))
 
     def write(self, text: str) -> None:
         """Type text as it is."""

@@ -29,7 +29,9 @@ def test_with_the_screen_open_and_one_batch_overfitted_the_run_is_the_bare_one_b
         run.press_and_apply("v", word="validate", value=True)
         run.terminal.press("question_mark")
         run.terminal.wait_for("tuitrain: the keys")
-        run.terminal.press("escape", "2", "tab", "tab")
+        run.terminal.press("escape")
+        run.terminal.wait_gone("tuitrain: the keys")
+        run.terminal.press("2", "tab", "tab")
         run.terminal.wait_for("FINISHED", "q leaves", f"executed {STEPS + 40}")
         run.terminal.press("q")
         assert run.terminal.wait_end() == 0

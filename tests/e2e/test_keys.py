@@ -121,14 +121,14 @@ def rate(*, up: bool) -> Effect:
 
     def effect(run: Watched, key: Key) -> None:
         for way in key.keys.split(","):
-            before = run.view.switches["lr"]
-            assert isinstance(before, float)
+            before, answers = run.view.switches["lr"], len(run.view.changes)
             run.terminal.press(way)
-            run.wait_until(lambda view, before=before: view.switches["lr"] != before, "another rate")
-            after = run.view.switches["lr"]
+            run.wait_until(lambda view, answers=answers: len(view.changes) > answers, "another rate")  # type: ignore[misc]
+            after = run.view.changes[-1].value
+            assert isinstance(before, float)
             assert isinstance(after, float)
             assert after / before == pytest.approx(FACTOR if up else 1 / FACTOR, rel=0.05)
-            assert run.view.changes[-1].word == "lr"
+            assert [(change.word, change.by) for change in run.view.changes[answers:]] == [("lr", "key")]
             run.terminal.wait_for(f"lr {rate_text(after)} ")
 
     return effect

@@ -53,4 +53,5 @@ def body(rows: list[str]) -> list[str]:
 def settled(rows: list[str]) -> bool:
     """Whether every pane is there with all its corners, and the keys below."""
     text = "\n".join(rows)
-    return len(rows) == WIDE[1] and all(text.count(corner) == 5 for corner in "╭╮╰╯") and "q quit" in rows[-1]
+    corners = all(text.count(corner) == 5 for corner in "╭╮╰╯")
+    return corners and "8,290 not registered ─╯" in rows[-2] and rows[-1].endswith("q quit")

@@ -10,13 +10,20 @@ from tuitrain.record.events import LogLine
 
 HOLD_TORCH_UP = """
 import sys
-class HoldUp:
+from importlib.machinery import PathFinder
+class HoldUp:  # not here, where all imports would wait with it, but where the module's own code is run
     def find_spec(self, name, path=None, target=None):
-        if name == "torch":
-            sys.meta_path.remove(self)
+        if name != "torch":
+            return None
+        spec = PathFinder.find_spec(name, path)
+        load = spec.loader.exec_module
+        def wait_and_load(module):
             open({asked!r}, "x").close()
             with open({gate!r}, "rb", buffering=0) as gate:
                 gate.read(1)
+            load(module)
+        spec.loader.exec_module = wait_and_load
+        return spec
 sys.meta_path.insert(0, HoldUp())
 """
 

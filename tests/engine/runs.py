@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from tests.engine import zoo
 from tests.engine.fingerprint import fingerprint, rng_fingerprint
+from tests.engine.listening import ListeningJournal
 from tuitrain.engine.build import seed_everything
 from tuitrain.engine.data import Batches, Normaliser
 from tuitrain.engine.digest import weights_sha256
@@ -27,6 +28,7 @@ from tuitrain.engine.steering import StopTraining
 from tuitrain.engine.tip import Tip
 from tuitrain.engine.training import Criterion, Training, cross_entropy
 from tuitrain.record.commands import AnyCommand, parse
+from tuitrain.record.events import Event
 from tuitrain.record.journal import Journal, News, Reader
 from tuitrain.record.link import Inbox
 from tuitrain.tips import TIPS
@@ -121,6 +123,9 @@ class Outcome(NamedTuple):
 
     state: State
     news: News
+    """What its journal holds: of what is said again and again, the latest."""
+    said: list[Event]
+    """All of it, as it was said."""
     reason: str
     probe: Probe
 
@@ -183,10 +188,10 @@ def train(
 ) -> Outcome:
     """Train to the end, unattended, with commands after so many executed steps; all that was said is read back."""
     with TemporaryDirectory() as directory:
-        path = Path(directory) / "journal.sqlite"
+        journal = ListeningJournal(Path(directory) / "journal.sqlite")
         with open_probe(
             training,
-            Journal(path),
+            journal,
             inbox or inbox_of(at),
             clipping=clipping,
             max_steps=max_steps,
@@ -194,7 +199,7 @@ def train(
             tips=tips,
         ) as probe:
             reason = fit_to_the_end(training, probe)
-        return Outcome(state_of(training), read_back(path), reason, probe)
+        return Outcome(state_of(training), read_back(journal.path), journal.said, reason, probe)
 
 
 def read_back(path: Path) -> News:

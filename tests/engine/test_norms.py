@@ -146,8 +146,7 @@ def test_the_norm_of_each_parameter_is_said_by_path(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("tuitrain.engine.probe.NORMS_INTERVAL_S", 0.0)
     training = Recipe(model=zoo.Plain, optimizer=Still).make()
     witness = Witness(training)
-    events = train(training).news.events
-    said = [event.norms for event in events if isinstance(event, GradientNorms)]
+    said = [event.norms for event in train(training).said if isinstance(event, GradientNorms)]
     assert len(said) == STEPS
     assert set(said[0]) == {"body.weight", "body.bias", "head.weight", "head.bias"}
     assert [math.hypot(*norms.values()) for norms in said] == close(witness.before)

@@ -36,7 +36,6 @@ from tuitrain.engine.training import Training
 from tuitrain.record.commands import Checkpoint, Set, StepOnce, Stop, Validate, parse
 from tuitrain.record.events import (
     Applied,
-    Event,
     GradientNorms,
     Mode,
     ModuleTree,
@@ -341,8 +340,7 @@ def test_a_stop_while_asked_to_validate_leaves_no_command_unanswered() -> None:
 
 
 def test_before_the_first_step_everything_is_said() -> None:
-    first = train(RECIPE.make()).news.events
-    before = [event for event in first if event.executed == 0]
+    before = [event for event in train(RECIPE.make()).said if event.executed == 0]
     said = {type(event) for event in before}
     assert {ModuleTree, Switches, Mode, TipReport, Status} <= said
     assert {event.tip for event in before if isinstance(event, TipReport)} == {
@@ -397,8 +395,7 @@ def test_the_accuracy_on_the_held_batch_is_right() -> None:
 
 
 def test_the_mode_is_that_of_the_modules() -> None:
-    events = train(Recipe(model=zoo.FrozenNorm).make()).news.events
-    modes = [event for event in events if isinstance(event, Mode)]
+    modes = [event for event in train(Recipe(model=zoo.FrozenNorm).make()).said if isinstance(event, Mode)]
     assert [(mode.phase, mode.root, mode.disagree) for mode in modes[:3]] == [
         ("train", "train", ("norm",)),
         ("validation", "eval", ()),
@@ -427,15 +424,15 @@ def test_the_tree_is_said_again_only_when_it_has_changed() -> None:
 
 
 def trees(recipe: Recipe) -> list[ModuleTree]:
-    return [event for event in train(recipe.make()).news.events if isinstance(event, ModuleTree)]
+    return [event for event in train(recipe.make()).said if isinstance(event, ModuleTree)]
 
 
 def test_vitals_and_norms_are_said_now_and_then() -> None:
-    kinds = {type(event) for event in train(RECIPE.make()).news.events}
+    kinds = {type(event) for event in train(RECIPE.make()).said}
     assert {Vitals, GradientNorms} <= kinds
 
 
 def test_every_event_is_stamped_within_the_run() -> None:
-    events: list[Event] = list(train(RECIPE.make(), [(4, "clip=off")]).news.events)
+    events = [event for event in train(RECIPE.make(), [(4, "clip=off")]).said if not isinstance(event, Step)]
     assert [event.executed for event in events] == sorted(event.executed for event in events)
     assert all(event.time_s >= 0 for event in events)

@@ -7,6 +7,8 @@ of text instead of across the screen.
 
 import codecs
 import contextlib
+import errno
+import io
 import os
 import selectors
 import sys
@@ -14,7 +16,10 @@ import termios
 import threading
 from collections.abc import Callable, Iterator
 from types import TracebackType
-from typing import Literal, Self, TextIO
+from typing import TYPE_CHECKING, Literal, Self, TextIO
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 Stream = Literal["stdout", "stderr"]
 OnLine = Callable[[Stream, str], None]
@@ -202,14 +207,26 @@ def _private_terminal() -> Iterator[None]:
     """Bind sys.__stdout__ (asked for the size) and sys.__stderr__ (drawn on) to a duplicate of stdout's terminal."""
     originals = sys.__stdout__, sys.__stderr__
     encoding = originals[0].encoding if originals[0] else "utf-8"
-    screen = open(os.dup(1), "w", encoding=encoding, errors="backslashreplace")  # noqa: SIM115, closed below
+    raw = io.BufferedWriter(_Screen(os.dup(1), "w"))
+    screen = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
     sys.__stdout__ = sys.__stderr__ = screen  # type: ignore[misc]
     try:
         yield
     finally:
         sys.__stdout__, sys.__stderr__ = originals  # type: ignore[misc]
-        with contextlib.suppress(OSError):  # the terminal is gone, and what was not drawn with it
-            screen.close()
+        screen.close()
+
+
+class _Screen(io.FileIO):
+    """A terminal; what is drawn on one that is gone goes nowhere, so that Textual can still take leave of it."""
+
+    def write(self, data: "ReadableBuffer", /) -> int:
+        try:
+            return super().write(data) or 0
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return memoryview(data).nbytes
 
 
 @contextlib.contextmanager
