@@ -43,10 +43,10 @@ def with_screen(arguments: Sequence[str], environment: dict[str, str]) -> None:
         timeout=LIMIT_S,
     )
     while not _ended(Path(environment["XDG_STATE_HOME"])):
-        with contextlib.suppress(pexpect.TIMEOUT):
-            child.read_nonblocking(size=2**20, timeout=0.2)
-    child.send("q")
-    child.expect(pexpect.EOF)
+        if child.expect([pexpect.TIMEOUT, pexpect.EOF], timeout=0.2) == 1:  # and reads what was drawn
+            raise RuntimeError("the screen went before the run had ended")
+    while child.expect([pexpect.EOF, pexpect.TIMEOUT], timeout=1) == 1:
+        child.send("yq")  # the screen may not have seen the end yet, and ask
     child.close()
     if child.exitstatus != 0:
         raise RuntimeError(f"the run with the screen ended with exit code {child.exitstatus}")

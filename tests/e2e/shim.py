@@ -1,4 +1,4 @@
-"""Code that a program under test runs before all else: Python imports `sitecustomize` from PYTHONPATH when it starts."""
+"""What a program under test runs before all else: Python imports `sitecustomize` from PYTHONPATH."""
 
 import os
 from pathlib import Path

@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import pyte
 from textual.keys import key_to_character
@@ -49,23 +49,24 @@ _KITTY_POP = b"\x1b[<u"
 class Glass(pyte.Screen):
     """What is seen. The alternate screen begins empty, and so does what lies behind it."""
 
-    def set_mode(self, *modes: int, **kwargs: Any) -> None:
-        super().set_mode(*modes, **kwargs)
-        self._swap(modes, kwargs)
+    def set_mode(self, *modes: int, private: bool = False) -> None:
+        super().set_mode(*modes, private=private)
+        if private and 1049 in modes:
+            self._clear()
 
-    def reset_mode(self, *modes: int, **kwargs: Any) -> None:
-        super().reset_mode(*modes, **kwargs)
-        self._swap(modes, kwargs)
+    def reset_mode(self, *modes: int, private: bool = False) -> None:
+        super().reset_mode(*modes, private=private)
+        if private and 1049 in modes:
+            self._clear()
 
     def seen(self) -> list[str]:
         """The rows without the blanks at their ends; quicker than `display`, which measures every character."""
         rows = (self.buffer[y] for y in range(self.lines))
         return ["".join(row[x].data for x in range(self.columns)).rstrip() for row in rows]
 
-    def _swap(self, modes: tuple[int, ...], kwargs: dict[str, Any]) -> None:
-        if kwargs.get("private") and 1049 in modes:
-            self.erase_in_display(2)
-            self.cursor_position()
+    def _clear(self) -> None:
+        self.erase_in_display(2)
+        self.cursor_position()
 
 
 def tuitrain(*words: str) -> list[str]:
@@ -82,7 +83,7 @@ def environment(home: Path) -> dict[str, str]:
 
 
 class Terminal:
-    """A program in a pseudo-terminal of its own. Within the context it runs; what is left of it at the end is killed."""
+    """A program in a pseudo-terminal of its own. Leaving the context kills what is left of it."""
 
     def __init__(self, program: Sequence[str], env: Mapping[str, str], *, size: tuple[int, int] = WIDE) -> None:
         self.raw = bytearray()
@@ -186,7 +187,9 @@ class Terminal:
         left = [name for name, modes in MODES.items() if any(self._is_set(mode) for mode in modes)]
         left += ["hidden cursor"] if not self._is_set(25, before=True) else []
         left += ["no line wrap"] if not self._is_set(7, before=True) else []
-        left += ["keyboard protocol"] if len(re.findall(rb"\x1b\[>\d+u", self.raw)) != self.raw.count(_KITTY_POP) else []
+        left += (
+            ["keyboard protocol"] if len(re.findall(rb"\x1b\[>\d+u", self.raw)) != self.raw.count(_KITTY_POP) else []
+        )
         return left + (["settings"] if termios.tcgetattr(self._master) != self.settings else [])
 
     def _is_set(self, mode: int, *, before: bool = False) -> bool:

@@ -1,4 +1,4 @@
-"""The screen leaves no trace in a run: with it, watched, overfitted and asked, the weights are those of the bare run."""
+"""The screen leaves no trace: with it, watched, overfitted and asked, the weights are those of the bare run."""
 
 import json
 import subprocess
@@ -24,14 +24,15 @@ def bare_digest(home: Path) -> str:
 
 
 def test_with_the_screen_open_and_one_batch_overfitted_the_run_is_the_bare_one_bit_for_bit(tmp_path: Path) -> None:
-    with watched(tmp_path / "screen", *SAME_RUN, *OVERFIT) as run:
-        run.terminal.wait_for("○ off")
+    with watched(tmp_path / "screen", *SAME_RUN, *OVERFIT, "--at", "20", "pause=on") as run:
+        run.terminal.wait_for("PAUSED")
         run.press_and_apply("v", word="validate", value=True)
         run.terminal.press("question_mark")
         run.terminal.wait_for("tuitrain: the keys")
         run.terminal.press("escape")
         run.terminal.wait_gone("tuitrain: the keys")
         run.terminal.press("2", "tab", "tab")
+        run.press_and_apply("space", word="pause", value=False)
         run.terminal.wait_for("FINISHED", "q leaves", f"executed {STEPS + 40}")
         run.terminal.press("q")
         assert run.terminal.wait_end() == 0
@@ -41,6 +42,6 @@ def test_with_the_screen_open_and_one_batch_overfitted_the_run_is_the_bare_one_b
     assert end is not None
     assert (end.reason, end.steps, end.executed_steps) == ("steps", STEPS, STEPS + 40)
     by_at = [(change.executed, change.word, change.value) for change in changes if change.by == "--at"]
-    assert by_at == [(50, "overfit", True), (90, "overfit", False)]
-    assert [change.word for change in changes if change.by == "key"] == ["validate"]
+    assert by_at == [(20, "pause", True), (50, "overfit", True), (90, "overfit", False)]
+    assert [change.word for change in changes if change.by == "key"] == ["validate", "pause"]
     assert end.weights_sha256 == bare_digest(tmp_path / "bare")

@@ -4,6 +4,8 @@ import math
 from collections.abc import Sequence
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,6 +25,9 @@ MAX_CLASSES = 1000
 """Above this many different targets they are no classes to be mixed."""
 SHOWN_CHANNELS = 4
 
+Labels = npt.NDArray[np.int64]
+"""Labels, or counts of them, on the host: [N]."""
+
 
 class Shuffling(Tip):
     """Whether what is left of the epoch comes in random order, and how mixed the labels of a batch are."""
@@ -33,8 +38,8 @@ class Shuffling(Tip):
     def __init__(self, probe: Probe) -> None:
         super().__init__(probe)
         targets = probe.training.train.targets
-        self._labels = _count_labels(targets.flatten()).cpu()
-        self._batch: Tensor | None = None
+        self._labels = _count_labels(targets.flatten().cpu().numpy())
+        self._batch: Labels | None = None
 
     def read(self, word: str) -> Value:
         """Whether the batches are shuffled, from the batches."""
@@ -61,7 +66,7 @@ class Shuffling(Tip):
             ("labels", f"{len(counts)} of {len(self._labels)} classes in a batch of {len(self._batch):,}"),
             ("entropy", f"{batch:.2f} of {whole:.2f} bits"),
             ("longest run", f"{_longest_run(self._batch):,} equal labels in a row"),
-            ("commonest", f"{100 * float(counts.max()) / len(self._batch):.0f} % of the batch"),
+            ("commonest", f"{100 * counts.max() / len(self._batch):.0f} % of the batch"),
         ]
         if len(self._batch) < MIN_SAMPLES:
             return "unknown", f"{len(self._batch)} a batch: too few to judge", rows
@@ -70,7 +75,7 @@ class Shuffling(Tip):
         return "good", "labels mixed", rows
 
     def _take(self, labels: Tensor) -> None:
-        self._batch = labels.clone()
+        self._batch = labels.numpy().copy()
 
 
 class Normalisation(Tip):
@@ -130,16 +135,17 @@ def _is_off(mean: float, std: float) -> bool:
     return abs(mean) > MEAN_LIMIT or not STD_LIMITS[0] <= std <= STD_LIMITS[1]
 
 
-def _count_labels(labels: Tensor) -> Tensor:
+def _count_labels(labels: Labels) -> Labels:
     """How often each label occurs; labels that do not occur are left out."""
-    _, counts = torch.unique(labels, return_counts=True)
-    return torch.as_tensor(counts)
+    _, counts = np.unique(labels, return_counts=True)
+    return counts
 
 
-def _entropy_bits(counts: Tensor) -> float:
-    shares = counts.double() / counts.sum()
-    return float(torch.special.entr(shares).sum()) / math.log(2)
+def _entropy_bits(counts: Labels) -> float:
+    shares = counts / counts.sum()
+    return float((shares * np.log2(1 / shares)).sum())
 
 
-def _longest_run(labels: Tensor) -> int:
-    return int(torch.unique_consecutive(labels, return_counts=True)[1].max())
+def _longest_run(labels: Labels) -> int:
+    changes = np.flatnonzero(np.diff(labels)) + 1
+    return int(np.diff([0, *changes, len(labels)]).max())
