@@ -1,7 +1,7 @@
 """Makes every screenshot from a real run: `python screenshots/make.py [NAME ...]`.
 
-A scene trains a preset as `tuitrain PRESET` does, in a thread with its journal, opens the very screen on it, presses the
-keys a person would, and saves the screen as SVG. Nothing in a picture is drawn by hand.
+A scene trains a preset as `tuitrain PRESET` does, in a thread with its journal, opens the very screen on it, presses
+the keys a person would, and saves the screen as SVG. Nothing in a picture is drawn by hand.
 """
 
 import asyncio
@@ -119,9 +119,8 @@ async def take(name: str, scene: Scene) -> None:
     with tempfile.TemporaryDirectory() as folder:
         inbox = Inbox()
         journal = Journal(Path(folder) / "journal.sqlite")
-        order = Order(
-            preset_name=scene.preset, preset=load_preset(find_preset(scene.preset)), directory=Path(folder), tips=_load_tips
-        )
+        preset = load_preset(find_preset(scene.preset))
+        order = Order(preset_name=scene.preset, preset=preset, directory=Path(folder), tips=_load_tips)
         host = Host(order, journal, inbox)
         app = TuitrainApp(journal=journal.path, link=inbox, name=scene.preset)
         async with app.run_test(size=scene.size) as pilot:
@@ -138,7 +137,7 @@ async def take(name: str, scene: Scene) -> None:
 
 
 def _load_tips() -> Sequence[type[Tip]]:
-    from tuitrain.tips import TIPS  # noqa: PLC0415 - loads torch, in the run's thread as the program does
+    from tuitrain.tips import TIPS  # loads torch: in the run's thread, as the program does
 
     return TIPS
 

@@ -49,14 +49,14 @@ _KITTY_POP = b"\x1b[<u"
 class Glass(pyte.Screen):
     """What is seen. The alternate screen begins empty, and so does what lies behind it."""
 
-    def set_mode(self, *modes: int, private: bool = False) -> None:
-        super().set_mode(*modes, private=private)
-        if private and 1049 in modes:
+    def set_mode(self, *modes: int, **kwargs: bool) -> None:
+        super().set_mode(*modes, **kwargs)
+        if kwargs.get("private") and 1049 in modes:
             self._clear()
 
-    def reset_mode(self, *modes: int, private: bool = False) -> None:
-        super().reset_mode(*modes, private=private)
-        if private and 1049 in modes:
+    def reset_mode(self, *modes: int, **kwargs: bool) -> None:
+        super().reset_mode(*modes, **kwargs)
+        if kwargs.get("private") and 1049 in modes:
             self._clear()
 
     def seen(self) -> list[str]:

@@ -222,7 +222,7 @@ EFFECTS: dict[str, Effect] = {
     "clip_by": clipped_by_the_other,
     "eval": switched("eval", "Eval in validation", *OFF_ON),
     "validate": validated,
-    "register": switched("register", "Registered", (True, "● fixed"), (False, "○ some")),
+    "register": switched("register", "Registered", (True, "● all"), (False, "○ some")),
     "pause": paused,
     "step": stepped,
     "lr_up": rate(up=True),

@@ -92,7 +92,7 @@ def test_the_text_tells_scaling_from_clamping(make_run: MakeRun) -> None:
     run.tell("clip_by=value", "max_norm=0.5")
     run.epoch()
     clamped = run.report(GradientClipping).rows["clipping"]
-    assert "clamps each value into ±0.5" in clamped
+    assert "clamps each value into [-0.5, 0.5]" in clamped
     assert "factor" not in clamped
     run.tell("clip=off")
     run.epoch()

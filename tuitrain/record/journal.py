@@ -43,7 +43,7 @@ _INSERT_STEP = f"INSERT INTO steps ({', '.join(_STEP_COLUMNS)}) VALUES ({', '.jo
 _SELECT_STEP = f"SELECT {', '.join(_STEP_COLUMNS)} FROM steps"
 _NEW_STEPS = f"{_SELECT_STEP} WHERE executed > ? ORDER BY executed"
 _LAST_STEP = f"{_SELECT_STEP} ORDER BY executed DESC LIMIT 1"
-# An event that takes a slot replaces the one before it, under a new id: readers see it as new, and the file does not grow.
+# An event that takes a slot replaces the one before it, under a new id: new to readers, and the file does not grow.
 _INSERT_EVENT = "INSERT OR REPLACE INTO events (kind, slot, body) VALUES (?, ?, ?)"
 _NEW_EVENTS = "SELECT id, body FROM events WHERE id > ? ORDER BY id"
 _LAST_EVENT = "SELECT body FROM events WHERE kind = ? ORDER BY id DESC LIMIT 1"

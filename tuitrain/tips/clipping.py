@@ -111,7 +111,8 @@ class GradientClipping(Tip):
         if not clipping.on:
             return "off: gradients reach the optimizer as they are"
         if clipping.by == "value":
-            return f"clamps each value into ±{clipping.max_norm:g}; this turns the gradient's direction"
+            bound = f"{clipping.max_norm:g}"
+            return f"clamps each value into [-{bound}, {bound}]; this turns the gradient's direction"
         return f"scales all by one factor where the total norm is above {clipping.max_norm:g}; none is clamped"
 
 

@@ -69,7 +69,7 @@ class OverfitOneBatch(Tip):
             return "unknown", "can it learn one batch by heart?", ()
         first, last, steps = self._first, self._last, self._last.executed - self._first.executed + 1
         rows = [
-            ("loss", f"{first.loss:.4g} → {last.loss:.3g} in {steps:,} steps"),
+            ("loss", f"from {first.loss:.4g} to {last.loss:.3g} in {steps:,} steps"),
             ("accuracy", f"{100 * last.accuracy:.1f} % of this batch"),
             (
                 "passes at",

@@ -1,12 +1,17 @@
 """The app: polls the journal, hands the run to the screen, sends commands. Nothing else feeds the screen."""
 
+import contextlib
+import os
 import sqlite3
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from textual import events
 from textual.app import App, SystemCommand, get_system_commands_provider
 from textual.binding import BindingType
+from textual.geometry import Size
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -71,6 +76,7 @@ class TuitrainApp(App[int]):
         self._timer: Timer | None = None
         self._stopping = False
         self._readable = True
+        self.set_class(ascii_only, "-ascii")
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen."""
@@ -81,13 +87,17 @@ class TuitrainApp(App[int]):
         """Take the look, and begin to poll."""
         if self._on_ready is not None:
             self._on_ready()
-        self.set_class(self._ascii_only, "-ascii")
         for look in (theme.DARK, theme.LIGHT):
             self.register_theme(look)
         self.theme = theme.DARK.name
         # Back from ctrl+z the terminal is blank: Textual paints only what changes.
         self.app_resume_signal.subscribe(self, lambda _: self.call_later(self.refresh, layout=True))
         self._tick()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """A window that shrank and grew back before Textual looked lost what was drawn: draw it anew."""
+        if event.size == self.size:
+            self.call_later(self.refresh, layout=True)
 
     def on_unmount(self) -> None:
         """Give the journal back; a poll that is already under way finds it gone."""
@@ -187,8 +197,18 @@ class TuitrainApp(App[int]):
 
     def _tick(self) -> None:
         self._pace.looked()
+        self._see_size()
         self.poll()
         self._arm()
+
+    def _see_size(self) -> None:
+        """Of several sizes that come at once Textual may take an earlier one for the last: ask the terminal itself."""
+        if self.is_headless or sys.__stdout__ is None:
+            return
+        with contextlib.suppress(OSError):  # the terminal has just gone away
+            size = Size(*os.get_terminal_size(sys.__stdout__.fileno()))
+            if size != self.size:
+                self.post_message(events.Resize(size, size))
 
     def _arm(self) -> None:
         if self._timer is not None:
