@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 from textual.pilot import Pilot
 
 from tuitrain.engine.host import Host, Order
@@ -23,8 +24,10 @@ from tuitrain.record.state import RunView
 from tuitrain.ui.app import TuitrainApp
 
 FOLDER = Path(__file__).parent
-PATIENCE_S = 240.0
+PATIENCE_S = 60.0
 """How long a scene waits for what it wants to show."""
+EPOCHS = 10
+"""At least so many (`--epochs`), so that no run ends before its picture is taken."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ async def take(name: str, scene: Scene) -> None:
         inbox = Inbox()
         journal = Journal(Path(folder) / "journal.sqlite")
         preset = load_preset(find_preset(scene.preset))
+        train = msgspec.structs.replace(preset.train, epochs=max(EPOCHS, preset.train.epochs))
+        preset = msgspec.structs.replace(preset, train=train)
         order = Order(preset_name=scene.preset, preset=preset, directory=Path(folder), tips=_load_tips)
         host = Host(order, journal, inbox)
         app = TuitrainApp(journal=journal.path, link=inbox, name=scene.preset)

@@ -67,11 +67,11 @@ def nice_step(span: float, count: int, mantissas: Sequence[float] = (1, 2, 2.5, 
 def step_axis(first: float, last: float, count: int) -> Axis:
     """Limits for the training step: from 0 unless the run is seen through a window, at least one step wide.
 
-    The upper limit moves in fifths of a tick, so the frame around the data stays the same for many redraws.
+    The upper limit moves from tick to tick, so the frame around the data stays the same for many redraws.
     """
     lo = 0.0 if 0 <= first <= max(1.0, 0.1 * last) else first
     span = max(last - lo, 1.0, abs(last) * 1e-9)
-    quantum = max(nice_step(span, count, (1, 2, 5)) / 5, 1.0)
+    quantum = max(nice_step(span, count, (1, 2, 5)), 1.0)
     lo = math.floor(lo / quantum + 1e-9) * quantum
     return Axis(lo, max(math.ceil(last / quantum - 1e-9) * quantum, lo + span))
 
