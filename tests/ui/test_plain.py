@@ -243,3 +243,9 @@ def test_following_prints_what_was_said_until_the_end_once(tmp_path: Path, monke
 
     lines = follow_until(tmp_path / "journal.sqlite", is_over, monkeypatch)
     assert lines == ["one", "two", "finished after 3 steps, validation accuracy 99.12 %"]
+
+
+def test_the_progress_of_a_download_is_one_line() -> None:
+    downloads = [Status(state="loading", message="Downloading images", progress=share / 10) for share in range(10)]
+    lines = printed(News([], [*downloads, Status(state="loading", message="Loading the data")]))
+    assert lines == ["loading: Downloading images", "loading: Loading the data"]

@@ -44,6 +44,7 @@ class Printer:
         self._print = self._print_json if as_json else self._print_text
         self._next_step_line_s = 0.0
         self._summaries: dict[str, str] = {}
+        self._last_status = ""
         self._closed = False
         self.end: End | None = None
 
@@ -73,11 +74,20 @@ class Printer:
                 self._print_step(event)
             elif isinstance(event, TipReport):
                 self._print_report(event)
+            elif isinstance(event, Status):
+                self._print_status(event)
             elif line := text_of(event):
                 self._print_line(line)
 
     def _print_line(self, line: str) -> None:
         self._out.write(printable(" ".join(line.splitlines())) + "\n")
+
+    def _print_status(self, status: Status) -> None:
+        """Once for all that is said of its progress."""
+        line = text_of(status)
+        if line and line != self._last_status:
+            self._print_line(line)
+        self._last_status = line
 
     def _print_step(self, step: Step) -> None:
         """About one line a second of the run's own time."""
