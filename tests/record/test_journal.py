@@ -125,7 +125,9 @@ def test_two_readers_see_all_that_is_written_once_in_order_whenever_they_look(ac
 
 
 def latest_in_slots(said: Sequence[AnyEvent]) -> list[AnyEvent]:
-    return list({event.slot: event for event in said if event.slot is not None}.values())
+    """The last event of each slot, in the order in which these were said."""
+    latest = {event.slot: index for index, event in enumerate(said) if event.slot is not None}
+    return [said[index] for index in sorted(latest.values())]
 
 
 def test_of_what_is_said_again_and_again_the_file_keeps_only_the_latest(tmp_path: Path) -> None:

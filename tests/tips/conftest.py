@@ -16,7 +16,7 @@ MakeRun = Callable[..., SmallRun]
 @pytest.fixture(autouse=True)
 def _no_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
     """Sample every batch, deliver every step."""
-    for name in ("SAMPLE_INTERVAL_S", "FLUSH_INTERVAL_S", "NORMS_INTERVAL_S"):
+    for name in ("SAMPLE_INTERVAL_S", "FLUSH_INTERVAL_S", "NORMS_INTERVAL_S", "REPORT_INTERVAL_S"):
         monkeypatch.setattr(probe, name, 0.0)
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tests.tips.conftest import MakeRun
 from tests.tips.small_run import CLASSES, SmallRun, features, perceptron
-from tuitrain.record.events import Applied, Rejected, Step, TipReport
+from tuitrain.record.events import Applied, Event, Rejected, Step, TipReport
 from tuitrain.tips.overfit import PASS_SHARE, OverfitOneBatch
 
 
@@ -98,12 +98,22 @@ def test_while_undecided_it_says_how_far_it_is(make_run: MakeRun) -> None:
     assert report.summary.endswith("step 7 of 100")
 
 
-def test_the_verdict_reaches_the_journal_while_the_batch_is_held(make_run: MakeRun) -> None:
+def test_the_verdict_reaches_the_journal_while_the_batch_is_held(
+    make_run: MakeRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = make_run(perceptron(), features(), at=[(0, "overfit=on"), (60, "overfit=off")])
+    journal, said = run.probe.recorder.journal, list[Event]()
+    say = journal.say
+
+    def heard(event: Event) -> None:
+        said.append(event)
+        say(event)
+
+    monkeypatch.setattr(journal, "say", heard)
     run.epoch()
-    count = steps_to_pass(run.steps())
-    passed = next(said for said in run.said(TipReport) if said.tip == "overfit" and said.verdict == "good")
-    assert passed.executed == count
+    reports = [event for event in said if isinstance(event, TipReport) and event.tip == "overfit"]
+    passed = next(report for report in reports if report.verdict == "good")
+    assert passed.executed == steps_to_pass(run.steps())
 
 
 def final_digest(make_run: MakeRun, *at: tuple[int, str]) -> tuple[str, SmallRun]:

@@ -22,7 +22,7 @@ from tuitrain.record.events import Applied, LogLine, Rejected, Status, Switches
 from tuitrain.record.journal import Journal, News
 from tuitrain.ui.keymap import KEYS
 from tuitrain.ui.numerals import loss_text, norm_text
-from tuitrain.ui.pace import HURRY_S, LONGEST_S, LOOKS, Pace
+from tuitrain.ui.pace import HURRY_S, LONGEST_S, LOOKS, SHARE, Pace
 from tuitrain.ui.screens import HelpScreen, QuitQuestion
 
 SIZES = [
@@ -476,9 +476,9 @@ def test_the_pace_follows_the_cost() -> None:
     assert pace.interval_s(waiting=False) == 0.25
     for _ in range(LOOKS):
         pace.spent(0.01)
-    assert pace.interval_s(waiting=False) == 0.5
+    assert pace.interval_s(waiting=False) == 0.01 / SHARE
     pace.spent(10.0)
-    assert pace.interval_s(waiting=False) == 0.5
+    assert pace.interval_s(waiting=False) == 0.01 / SHARE
     for _ in range(LOOKS):
         pace.spent(1.0)
     assert pace.interval_s(waiting=False) == LONGEST_S
