@@ -70,6 +70,7 @@ class Board(Screen[None]):
         glyphs = ASCII if ascii_only else UNICODE
         self._glyphs = glyphs
         self._view = RunView()
+        self._titled_for: events.Run | None = None
         self._recent = ["loss", "tips", "grad", "log", "model"]
         self._loss = Chart("Loss", ascii_only=ascii_only, colour=colour, id="loss", classes="pane")
         self._grad = Chart("Gradient norm", ascii_only=ascii_only, colour=colour, id="grad", classes="pane")
@@ -121,7 +122,8 @@ class Board(Screen[None]):
 
     def _show_loss(self, view: RunView) -> None:
         """The chart, and which data it is the loss on: the one place that is in sight at every size with a frame."""
-        if view.run is not None:
+        if view.run is not None and view.run is not self._titled_for:
+            self._titled_for = view.run
             self._loss.border_title = Content(f"Loss {self._glyphs.dot} {view.run.data}")
         self._loss.show(loss_figure(view))
 

@@ -4,7 +4,7 @@ import time
 from collections import deque
 from statistics import median
 
-SHARE = 0.015
+SHARE = 0.01
 """The share of the time that looking and drawing may cost."""
 LONGEST_S = 2.0
 HURRY_S = 0.1

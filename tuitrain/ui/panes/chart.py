@@ -8,6 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tuitrain.ui.panes.style_cache import StyleCache
 from tuitrain.ui.plot import Figure, draw
 
 
@@ -52,8 +53,13 @@ class Chart(Widget):
         """Seconds the last drawing took, so that the app can draw less often where that is dear."""
         self._figure = Figure()
         self._strips: list[Strip] = []
-        self._base = Style.null()
+        self._styles = StyleCache(self)
         self._drawn: tuple[Figure, int, int, Style] | None = None
+
+    def notify_style_update(self) -> None:
+        """Another theme: the styles are looked up anew."""
+        super().notify_style_update()
+        self._styles.clear()
 
     @property
     def figure(self) -> Figure:
@@ -61,10 +67,18 @@ class Chart(Widget):
         return self._figure
 
     def show(self, figure: Figure) -> None:
-        """Show a figure; nothing is done when it is the one already shown."""
-        if figure is not self._figure:
-            self._figure = figure
-            self.refresh()
+        """Show a figure: the rows in which it differs from the one before it are drawn again."""
+        if figure is self._figure:
+            return
+        self._figure = figure
+        if self._drawn is None or self._drawn[1:] != (*self.size, self._styles[""]):
+            self.refresh()  # drawn when asked for
+            return
+        before = self._strips
+        self._draw()
+        for y, (old, new) in enumerate(zip(before, self._strips, strict=True)):
+            if old != new:
+                self.refresh(Region(0, y, self.size.width, 1))
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """The visible part. Textual asks only for what is on the screen: a hidden chart is never drawn."""
@@ -73,16 +87,16 @@ class Chart(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Row `y` of the inside."""
-        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self._base)
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self._styles[""])
 
     def _draw(self) -> None:
         """Draw the figure unless that was already done for this size and style."""
-        base = self.rich_style
+        base = self._styles[""]
         wanted = (self._figure, *self.size, base)
         if wanted == self._drawn:
             return
         began = perf_counter()
         width, height = self.size
         self._strips = draw(self._figure, width, height, ascii_only=self.ascii_only, colour=self.colour, base=base)
-        self._base, self._drawn = base, wanted
+        self._drawn = wanted
         self.last_cost_s = perf_counter() - began

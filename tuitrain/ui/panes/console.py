@@ -9,7 +9,7 @@ from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
 from textual.content import Content
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
@@ -20,6 +20,7 @@ from tuitrain.record.state import TIMELINE_LENGTH, RunView
 from tuitrain.record.text import printable
 from tuitrain.ui.glyphs import UNICODE, VERDICT_STYLE, Glyphs
 from tuitrain.ui.log_lines import Entry, Tone, entry_of, wrapped
+from tuitrain.ui.panes.style_cache import StyleCache
 
 MOST_FINDINGS = 3
 """Findings shown at once: the gravest, of those the latest."""
@@ -47,10 +48,13 @@ class ConsolePane(Widget):
     ConsolePane > .console--findings.-none { display: none; }
     """
 
-    def __init__(self, *, glyphs: Glyphs = UNICODE, id: str | None = None, classes: str | None = None) -> None:
+    def __init__(
+        self, *, glyphs: Glyphs = UNICODE, me: str = "key", id: str | None = None, classes: str | None = None
+    ) -> None:
         super().__init__(id=id, classes=classes)
         self.border_title = "Findings / Console"
         self._glyphs = glyphs
+        self._me = me
         self._findings = Static(classes="console--findings -none")
         self._log = LogView(glyphs)
         self._found = 0
@@ -143,6 +147,12 @@ class LogView(ScrollView, can_focus=True):
         self.rows: deque[Row] = deque()
         self._width = 0
         """Cells that the rows were wrapped for; 0 before the first layout."""
+        self._styles = StyleCache(self)
+
+    def notify_style_update(self) -> None:
+        """Another theme: the styles are looked up anew."""
+        super().notify_style_update()
+        self._styles.clear()
 
     def on_mount(self) -> None:
         """Keep the end in sight, until the person scrolls away from it."""
@@ -150,12 +160,13 @@ class LogView(ScrollView, can_focus=True):
 
     def extend(self, entries: Sequence[Entry]) -> None:
         """Append entries; the oldest are dropped."""
+        before, dropped = len(self.rows), len(self._counts) + len(entries) > TIMELINE_LENGTH
         self._entries.extend(entries)
         for entry in entries[-TIMELINE_LENGTH:]:
             self._append(entry)
         while len(self._counts) > TIMELINE_LENGTH:
             self._drop_first()
-        self._settle()
+        self._settle(first_new=0 if dropped else before)
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap everything anew for another width."""
@@ -173,8 +184,8 @@ class LogView(ScrollView, can_focus=True):
         segments = []
         if line < len(self.rows):
             row = self.rows[line]
-            segments = [Segment(f"{row.sign} {row.text}", self.get_component_rich_style(f"log--{row.tone}"))]
-        return Strip(segments).adjust_cell_length(self.scrollable_content_region.width, self.rich_style)
+            segments = [Segment(f"{row.sign} {row.text}", self._styles[f"log--{row.tone}"])]
+        return Strip(segments).adjust_cell_length(self.scrollable_content_region.width, self._styles[""])
 
     def _append(self, entry: Entry) -> None:
         width = self._width - cell_len(entry.sign) - 1
@@ -187,6 +198,19 @@ class LogView(ScrollView, can_focus=True):
         for _ in range(self._counts.popleft()):
             self.rows.popleft()
 
-    def _settle(self) -> None:
-        self.virtual_size = Size(self._width, len(self.rows))
-        self.refresh()
+    def _settle(self, *, first_new: int = 0) -> None:
+        """Take in how many rows there are now; the end stays in sight if it was; rows from `first_new` on are drawn.
+
+        Setting `virtual_size` as Textual means it would lay out the whole screen, at each new line.
+        """
+        if not self._width:  # the first layout settles it
+            return
+        follows = self.is_vertical_scroll_end
+        self.set_reactive(LogView.virtual_size, Size(self._width, len(self.rows)))
+        self.vertical_scrollbar.window_virtual_size = len(self.rows)
+        if follows:
+            self.scroll_y = self.scroll_target_y = self.max_scroll_y
+        width, height = self.size
+        top = max(0, first_new - self.scroll_offset.y)
+        if top < height:
+            self.refresh(Region(0, top, width, height - top))

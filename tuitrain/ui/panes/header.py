@@ -1,23 +1,23 @@
 """The two lines at the top: where the run is, and its numbers now."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import ClassVar
 
 from textual.content import Content
-from textual.widget import Widget
 
 from tuitrain.record.state import RunView
 from tuitrain.ui import facts
 from tuitrain.ui.fit import Part, fit, part
 from tuitrain.ui.glyphs import UNICODE, Glyphs
 from tuitrain.ui.panes import parts
+from tuitrain.ui.panes.text_lines import TextLines
 
 BAR_CELLS = (6, 40)
 """Cells of a progress bar: at least, at most."""
 
 
-class Header(Widget):
+class Header(TextLines):
     """Two lines that fit any width: the least important numbers go first, none is cut."""
 
     DEFAULT_CSS: ClassVar[str] = """
@@ -38,15 +38,14 @@ class Header(Widget):
     def show(self, view: RunView) -> None:
         """Show the run as `view` knows it."""
         self._view = view
-        self.refresh()
+        self.renew()
 
-    def render(self) -> Content:
+    def make_lines(self, width: int, height: int) -> Sequence[Content]:
         """Both lines."""
-        lines = (
-            first_line(self._view, self._run_name, self.size.width, self._glyphs),
-            second_line(self._view, self.size.width, self._glyphs),
+        return (
+            first_line(self._view, self._run_name, width, self._glyphs),
+            second_line(self._view, width, self._glyphs),
         )
-        return Content("\n").join(lines)
 
 
 def first_line(view: RunView, run_name: str, width: int, glyphs: Glyphs = UNICODE) -> Content:

@@ -1,9 +1,9 @@
 """One line of numbers, for a terminal too small for anything else."""
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.content import Content
-from textual.widget import Widget
 
 from tuitrain.record.state import RunView
 from tuitrain.ui import facts
@@ -11,9 +11,10 @@ from tuitrain.ui.fit import fit
 from tuitrain.ui.glyphs import UNICODE, Glyphs
 from tuitrain.ui.panes import parts
 from tuitrain.ui.panes.header import loading_line
+from tuitrain.ui.panes.text_lines import TextLines
 
 
-class PaneLine(Widget):
+class PaneLine(TextLines):
     """The mode, the step, the loss, the accuracy: as many of them as have room."""
 
     DEFAULT_CSS: ClassVar[str] = """
@@ -32,11 +33,11 @@ class PaneLine(Widget):
     def show(self, view: RunView) -> None:
         """Show the run as `view` knows it."""
         self._view = view
-        self.refresh()
+        self.renew()
 
-    def render(self) -> Content:
+    def make_lines(self, width: int, height: int) -> Sequence[Content]:
         """The line."""
-        return one_line(self._view, self.size.width, self._glyphs)
+        return (one_line(self._view, width, self._glyphs),)
 
 
 def one_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:

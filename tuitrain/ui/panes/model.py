@@ -13,8 +13,9 @@ from textual.strip import Strip
 from tuitrain.record.events import GradientNorms, ModuleTree
 from tuitrain.record.state import RunView
 from tuitrain.ui.glyphs import UNICODE, Glyphs
-from tuitrain.ui.model_cells import Cell, Table, Tone
+from tuitrain.ui.model_cells import Cell, Table
 from tuitrain.ui.outline import Outline
+from tuitrain.ui.panes.style_cache import StyleCache
 
 
 class ModelPane(ScrollView, can_focus=True):
@@ -69,6 +70,12 @@ class ModelPane(ScrollView, can_focus=True):
         self._unfolded: set[str] = set()
         self._visible: list[int] = []
         self._cursor = 0
+        self._styles = StyleCache(self)
+
+    def notify_style_update(self) -> None:
+        """Another theme: the styles are looked up anew."""
+        super().notify_style_update()
+        self._styles.clear()
 
     @property
     def shown_paths(self) -> list[str]:
@@ -151,12 +158,9 @@ class ModelPane(ScrollView, can_focus=True):
         return self._strip(cells, width, under_cursor=self.has_focus and line == self._cursor)
 
     def _strip(self, cells: list[Cell], width: int, *, under_cursor: bool = False) -> Strip:
-        under = Style(bgcolor=self.get_component_rich_style("model--cursor").bgcolor) if under_cursor else Style.null()
-        segments = [Segment(text, self._style(tone) + under) for text, tone in cells]
-        return Strip(segments).adjust_cell_length(width, self.rich_style + under)
-
-    def _style(self, tone: Tone) -> Style:
-        return self.get_component_rich_style(f"model--{tone}")
+        under = Style(bgcolor=self._styles["model--cursor"].bgcolor) if under_cursor else Style.null()
+        segments = [Segment(text, self._styles[f"model--{tone}"] + under) for text, tone in cells]
+        return Strip(segments).adjust_cell_length(width, self._styles[""] + under)
 
     def action_cursor(self, by: int) -> None:
         """Move the cursor by some rows."""

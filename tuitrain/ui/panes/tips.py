@@ -1,11 +1,10 @@
 """The tips: for each its key, its switch, its verdict, and beneath it the evidence as far as there is room."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from textwrap import wrap
 from typing import ClassVar, NamedTuple
 
 from textual.content import Content
-from textual.widget import Widget
 
 from tuitrain.record.commands import spell
 from tuitrain.record.events import TipReport, Verdict
@@ -13,6 +12,7 @@ from tuitrain.record.state import RunView
 from tuitrain.ui.fit import shorten
 from tuitrain.ui.glyphs import UNICODE, VERDICT_STYLE, Glyphs
 from tuitrain.ui.keymap import TIP_ROWS, TipRow
+from tuitrain.ui.panes.text_lines import TextLines
 
 URGENCY: tuple[Verdict, ...] = ("bad", "warning", "unknown", "good")
 """Whose evidence is shown first when there is not room for all."""
@@ -31,7 +31,7 @@ class Columns(NamedTuple):
     summary: int
 
 
-class TipsPane(Widget):
+class TipsPane(TextLines):
     """The rows of `keymap.TIP_ROWS` as the run reports them."""
 
     DEFAULT_CSS: ClassVar[str] = """
@@ -53,11 +53,11 @@ class TipsPane(Widget):
     def show(self, view: RunView) -> None:
         """Show the switches and reports of `view`."""
         self._view = view
-        self.refresh()
+        self.renew()
 
-    def render(self) -> Content:
+    def make_lines(self, width: int, height: int) -> Sequence[Content]:
         """The rows, in as many lines as the pane is high."""
-        return Content("\n").join(tip_lines(self._view, self.size.width, self.size.height, self._glyphs))
+        return tip_lines(self._view, width, height, self._glyphs)
 
 
 def tip_lines(view: RunView, width: int, height: int, glyphs: Glyphs = UNICODE) -> list[Content]:
