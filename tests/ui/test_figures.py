@@ -13,9 +13,9 @@ from tuitrain.record.events import Applied, Step
 from tuitrain.record.journal import News
 from tuitrain.record.state import RunView
 from tuitrain.ui import trace
+from tuitrain.ui.arrays import Floats
 from tuitrain.ui.figures import gradient_figure, loss_figure
 from tuitrain.ui.plot import Figure, Series, draw
-from tuitrain.ui.raster import Floats
 from tuitrain.ui.trace import Trace, smoothed
 
 STEPS = 1200

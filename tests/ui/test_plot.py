@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rich.cells import cell_len
 from textual.strip import Strip
 
-from tuitrain.ui import raster
-from tuitrain.ui.plot import MARKS, MARKS_ASCII, TIPS, Figure, Marker, Series, Threshold, draw
-from tuitrain.ui.raster import Floats
+from tuitrain.ui.arrays import Floats
+from tuitrain.ui.plot import Figure, Marker, Series, Threshold, axes, draw, raster
+from tuitrain.ui.plot.plan import MARKS, MARKS_ASCII, TIPS
 
 NAN, INF = float("nan"), float("inf")
 
@@ -207,7 +207,7 @@ class TestSpikes:
     @given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=500), st.integers(2, 80))
     def test_columns_hold_the_extremes_and_the_ends(self, y: list[float], dots: int) -> None:
         x = np.arange(len(y), dtype=np.float64)
-        columns = raster.reduce(x, np.asarray(y), raster.step_axis(0, len(y) - 1, 5), dots)
+        columns = raster.reduce(x, np.asarray(y), axes.step_axis(0, len(y) - 1, 5), dots)
         assert columns.low.min() == min(y)
         assert columns.high.max() == max(y)
         assert (columns.first[0], columns.last[-1]) == (y[0], y[-1])
@@ -216,7 +216,7 @@ class TestSpikes:
     @settings(deadline=None, max_examples=100)
     @given(st.lists(values, max_size=300), st.integers(1, 60), st.booleans())
     def test_decimation_agrees_with_a_loop(self, y: list[float], dots: int, positive: bool) -> None:
-        axis = raster.step_axis(0, max(len(y) - 1, 0), 5)
+        axis = axes.step_axis(0, max(len(y) - 1, 0), 5)
         found = raster.reduce(
             np.arange(len(y), dtype=np.float64), np.asarray(y, np.float64), axis, dots, positive=positive
         )
@@ -241,9 +241,9 @@ class TestSpikes:
     @settings(deadline=None, max_examples=100)
     @given(st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=200), st.integers(2, 60), st.integers(1, 20))
     def test_a_line_without_gaps_is_unbroken(self, y: list[float], columns: int, rows: int) -> None:
-        x_axis = raster.step_axis(0, len(y) - 1, 5)
+        x_axis = axes.step_axis(0, len(y) - 1, 5)
         data = raster.reduce(np.arange(len(y), dtype=np.float64), np.asarray(y), x_axis, columns)
-        dots = raster.line_dots(data, raster.value_axis(min(y), max(y), 5), columns, rows * 4)
+        dots = raster.line_dots(data, axes.value_axis(min(y), max(y), 5), columns, rows * 4)
         spans = [np.flatnonzero(dots[:, column]) for column in range(data.column[0], data.column[-1] + 1)]
         assert all(len(span) and span[-1] - span[0] == len(span) - 1 for span in spans)
         assert all(left[0] - 1 <= right[-1] and right[0] - 1 <= left[-1] for left, right in pairwise(spans))
@@ -323,7 +323,7 @@ class TestAxes:
         ],
     )
     def test_labels(self, values_: list[float], step: float, labels: list[str]) -> None:
-        assert raster.tick_labels(values_, step) == labels
+        assert axes.tick_labels(values_, step) == labels
 
     @settings(deadline=None, max_examples=300)
     @given(st.floats(-1e300, 1e300), st.floats(-1e300, 1e300), st.integers(2, 12), st.booleans())
@@ -331,26 +331,26 @@ class TestAxes:
         low, high = sorted((a, b))
         if log:
             low, high = sorted((max(abs(a), raster.TINY), max(abs(b), raster.TINY)))
-        axis = raster.log_axis(low, high) if log else raster.value_axis(low, high, count)
+        axis = axes.log_axis(low, high) if log else axes.value_axis(low, high, count)
         assert axis.lo < axis.hi
         raw = [(np.log10(v) if log else v) for v in (low, high)]
         slack = 1e-6 * (axis.hi - axis.lo)
         assert axis.lo - slack <= raw[0] <= raw[1] <= axis.hi + slack
-        ticks = raster.value_ticks(axis, count)
+        ticks = axes.value_ticks(axis, count)
         assert len({tick.label for tick in ticks}) == len(ticks) >= 1
 
     @settings(deadline=None, max_examples=200)
     @given(st.integers(0, 10**9), st.integers(0, 10**9), st.integers(2, 20))
     def test_steps_are_whole_and_labels_differ(self, first: int, length: int, count: int) -> None:
-        axis = raster.step_axis(first, first + length, count)
-        ticks = raster.step_ticks(axis, count)
+        axis = axes.step_axis(first, first + length, count)
+        ticks = axes.step_ticks(axis, count)
         assert axis.lo <= first <= first + length <= axis.hi
         assert all(tick.value == round(tick.value) for tick in ticks)
         assert len({tick.label for tick in ticks}) == len(ticks) >= 1
 
     def test_the_frame_stays_while_steps_come_in(self) -> None:
-        axes = {raster.step_axis(1, last, 8) for last in range(10_000, 20_000)}
-        assert len(axes) < 60
+        frames = {axes.step_axis(1, last, 8) for last in range(10_000, 20_000)}
+        assert len(frames) < 60
 
     @pytest.mark.parametrize(
         ("y", "log"),
@@ -376,8 +376,8 @@ class TestAxes:
     @pytest.mark.parametrize("columns", range(34, 200, 7))
     def test_every_step_tick_lands_on_its_cell(self, columns: int) -> None:
         axis_row = draw(Figure([series([0, 1], x=[0, 100])]), columns + 6, 9)[-2].text[6:]
-        axis = raster.step_axis(0, 100, columns // 10)
-        expected = [(axis.slot(tick.value, columns * 2) or 0) // 2 for tick in raster.step_ticks(axis, columns // 10)]
+        axis = axes.step_axis(0, 100, columns // 10)
+        expected = [(axis.slot(tick.value, columns * 2) or 0) // 2 for tick in axes.step_ticks(axis, columns // 10)]
         assert [cell for cell, character in enumerate(axis_row) if character == "┬"] == expected
 
 

@@ -16,7 +16,7 @@ from tuitrain.ui import facts
 from tuitrain.ui.keymap import KEYS
 from tuitrain.ui.numerals import loss_text, norm_text, percent_text
 from tuitrain.ui.plot import Figure, Marker, Series, Threshold
-from tuitrain.ui.raster import BOUND
+from tuitrain.ui.plot.raster import BOUND
 from tuitrain.ui.trace import Trace, smoothed
 
 DECAY = 0.98

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 import numpy as np
 
 from tuitrain.record.events import ModuleRow
-from tuitrain.ui.raster import Ints
+from tuitrain.ui.arrays import Ints
 
 OPEN_AT_FIRST = 48
 """At first the root is unfolded, and what is below it from the top down, as long as this many rows are enough."""

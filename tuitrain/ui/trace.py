@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tuitrain.ui.raster import Floats
+from tuitrain.ui.arrays import Floats
 
 BUCKETS = 4096
 """Most buckets kept: several for each dot column of the widest terminal."""
