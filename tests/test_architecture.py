@@ -69,7 +69,8 @@ def test_what_an_import_loads(module: str, allowed: set[str], tmp_path: Path) ->
 
 
 @pytest.mark.parametrize(
-    ("storey", "allowed"), [("record", set()), ("ui", {"textual", "plotext", "rich"}), ("tips", {"torch"})]
+    ("storey", "allowed"),
+    [("record", set()), ("verbs", set()), ("ui", {"textual", "plotext", "rich"}), ("tips", {"torch"})],
 )
 def test_what_a_whole_storey_loads(storey: str, allowed: set[str], tmp_path: Path) -> None:
     names = [name for name in modules() if name.startswith(f"tuitrain.{storey}")]
@@ -86,6 +87,24 @@ except SystemExit as end:
     assert end.code == 0, end.code
 """
     assert loaded_by(program, home=tmp_path) == ["torch"]
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--help"], 0), (["-V"], 0), (["mnist", "--help"], 0), (["ls"], 0), (["watch", "--headless"], 2),
+        (["stop", "none"], 2), (["logs", "none"], 2), (["resume", "none"], 2),
+    ],
+)  # fmt: skip
+def test_what_looks_at_runs_loads_neither_torch_nor_the_screen(words: list[str], code: int, tmp_path: Path) -> None:
+    program = f"""
+from tuitrain.cli import tuitrain
+try:
+    tuitrain({words!r})
+except SystemExit as end:
+    assert end.code == {code}, end.code
+"""
+    assert loaded_by(program, home=tmp_path) == []
 
 
 @pytest.mark.parametrize("name", modules())

@@ -22,10 +22,11 @@ from tuitrain.cli import tuitrain
 from tuitrain.record.commands import WORDS
 from tuitrain.record.events import Checkpoint, End, LogLine, Run, Status
 from tuitrain.record.journal import News, Reader
-from tuitrain.record.runs import JOURNAL
+from tuitrain.record.runs import JOURNAL, list_runs
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 120
+VERBS = ("logs", "ls", "resume", "stop", "watch")
 PRESETS = ("blind", "chars", "exploding", "mnist", "modes", "sorted", "unregistered", "unscaled")
 
 
@@ -80,7 +81,7 @@ def test_help_lists_presets_and_verbs() -> None:
     result = run_here("--help")
     assert result.exit_code == 0
     listed = [line.split()[0] for line in result.stdout.partition("Commands:")[2].splitlines() if line]
-    assert listed == [*PRESETS, "ls"]
+    assert listed == [*PRESETS, *VERBS]
     assert run_here().stdout == run_here("-h").stdout == result.stdout
     assert run_here().exit_code == 0
 
@@ -111,7 +112,7 @@ def test_without_any_run_ls_says_so(state: Path) -> None:
         (["mnits"], ["'mnits'", "Did you mean mnist?", *PRESETS]),
         (["--bogus"], ["'--bogus'", "tuitrain --help"]),
         (["mnist", "--bogus"], ["'--bogus'", "tuitrain mnist --help"]),
-        (["mnist", "--epoch", "1"], ["'--epoch'", "Did you mean '--epochs'?"]),
+        (["mnist", "--epoch", "1"], ["'--epoch'", "Did you mean", "'--epochs'"]),
         (["mnist", "extra"], ["extra", "tuitrain mnist --help"]),
         (["ls", "extra"], ["extra", "tuitrain ls --help"]),
         (["mnist", "--lr"], ["'--lr' requires an argument"]),
@@ -135,6 +136,15 @@ def test_without_any_run_ls_says_so(state: Path) -> None:
         (["mnist", "--at", "5", "lr=-1"], ["lr=-1", "above 0"]),
         (["mnist", "--at", "5", "clip_by=size"], ["clip_by=size", "norm, value"]),
         (["missing.toml"], ["missing.toml", "cannot be read"]),
+        (["mnist", "--checkpoint-every", "0"], ["'--checkpoint-every'", "at least 1"]),
+        (["mnist", "--keep-checkpoints", "none"], ["'--keep-checkpoints'", "whole number"]),
+        (["watch"], ["No run is live", "tuitrain ls"]),
+        (["watch", "mnist-1"], ["'mnist-1'", "tuitrain ls"]),
+        (["stop"], ["'RUN'", "tuitrain stop --help"]),
+        (["stop", "mnist-1"], ["'mnist-1'", "tuitrain ls"]),
+        (["stop", "mnist-1", "--timeout", "0"], ["'--timeout'", "above 0"]),
+        (["logs", "mnist-1"], ["'mnist-1'", "tuitrain ls"]),
+        (["resume", "mnist-1"], ["'mnist-1'", "tuitrain ls"]),
     ],
     ids=" ".join,
 )
@@ -238,7 +248,7 @@ def test_an_exception_inside_the_model_ends_the_run_as_failed_with_its_traceback
     end = end_of(state)
     assert (end.reason, end.steps, end.val_accuracy, end.weights_sha256) == ("failed", 0, None, None)
     assert any(line.startswith("failed: RuntimeError") for line in result.stdout.splitlines())
-    (listed,) = run_here("ls").stdout.splitlines()
+    (listed,) = run_here("ls").stdout.splitlines()[1:]
     assert listed.split()[1] == "failed"
 
 
@@ -378,15 +388,52 @@ def test_on_a_pipe_it_speaks_in_plain_lines(text_run: Child) -> None:
 
 def test_ls_lists_the_run(json_run: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(json_run.home / "state"))
-    (line,) = run_here("ls").stdout.splitlines()
+    titles, line = run_here("ls").stdout.splitlines()
+    assert titles.split() == ["RUN", "STATE", "STEP", "STARTED", "LOSS"]
     assert line.startswith("mnist-")
-    assert f"step {STEPS} of {STEPS}" in line
+    assert f" {STEPS} of {STEPS} " in line
+    assert " ago " in line
     assert "finished" in line
     listed = json.loads(run_here("ls", "--json").stdout)
     loss = [event["loss"] for event in json_run.events() if event["event"] == "step"][-1]
     assert (listed["state"], listed["steps"], listed["total_steps"]) == ("finished", STEPS, STEPS)
     assert listed["last_loss"] == loss
     assert line.split()[0] == listed["name"]
+
+
+def test_a_run_that_has_ended_is_shown_as_lines_where_there_is_no_terminal(
+    text_run: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(text_run.home / "state"))
+    name = run_here("ls").stdout.splitlines()[1].split()[0]
+    watched = run_here("watch", name)
+    assert (watched.exit_code, watched.stderr) == (0, "")
+    assert set(text_run.out.splitlines()) <= set(watched.stdout.splitlines())
+    assert watched.stdout.splitlines()[-1] == text_run.out.splitlines()[-1]
+    events = [json.loads(line) for line in run_here("watch", name, "--json").stdout.splitlines()]
+    assert [event["executed"] for event in events if event["event"] == "step"] == list(range(1, STEPS + 1))
+
+
+def test_logs_have_all_that_was_told_but_no_step(text_run: Child, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(text_run.home / "state"))
+    (name,) = (event.name for event in list_runs())
+    result = run_here("logs", name)
+    assert (result.exit_code, result.stderr) == (0, "")
+    lines = result.stdout.splitlines()
+    assert lines == [line for line in text_run.out.splitlines() if not line.startswith("step ")]
+    assert run_here("logs", name, "--follow").stdout == result.stdout  # it has ended: there is nothing to wait for
+    told = {json.loads(line)["event"] for line in run_here("logs", name, "--json").stdout.splitlines()}
+    assert "step" not in told
+    assert {"run", "end", "checkpoint"} <= told
+
+
+def test_a_name_that_is_nearly_right_is_answered_with_the_right_one(
+    text_run: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(text_run.home / "state"))
+    (name,) = (event.name for event in list_runs())
+    for verb in ("watch", "stop", "logs", "resume"):
+        assert f"did you mean {name}?" in refused(verb, name.replace("mnist", "mnits"))
 
 
 def test_a_dumb_terminal_gets_plain_lines(tmp_path: Path) -> None:

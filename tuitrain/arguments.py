@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import sys
 from collections.abc import Callable, Iterator
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +20,8 @@ else:  # click's types are generic from 8.4 on
 
 _T = TypeVar("_T")
 
+INTERRUPTED = 130
+"""Exit code after ctrl+c, as shells have it."""
 LARGEST = 10**12
 """More of anything than a run can have, and with room to multiply in 64 bits."""
 
@@ -95,9 +98,12 @@ class SentenceGroup(click.Group):
             return super().make_context(*args, **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever the command returns
-        """Parse the rest, and call the command."""
-        with _one_sentence(ctx):
-            return super().invoke(ctx)
+        """Parse the rest, and call the command; ctrl+c, where a command does not see to it itself, is no error."""
+        try:
+            with _one_sentence(ctx):
+                return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

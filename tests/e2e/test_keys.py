@@ -197,6 +197,15 @@ def helped(run: Watched, key: Key) -> None:
     terminal.wait_gone("tuitrain: the keys")
 
 
+def asked_to_stop(run: Watched, key: Key) -> None:
+    """It asks; no, and the run goes on."""
+    run.terminal.press(key.keys)
+    run.terminal.wait_for("Stop the run?")
+    run.terminal.press("n")
+    run.terminal.wait_gone("Stop the run?")
+    run.wait_steps(1)
+
+
 def asked_and_left(run: Watched, key: Key) -> None:
     """It asks; three ways of no, and the run goes on; y stops, saves and leaves."""
     for no in ("n", "escape", key.keys):
@@ -228,6 +237,7 @@ EFFECTS: dict[str, Effect] = {
     "lr_up": rate(up=True),
     "lr_down": rate(up=False),
     "checkpoint": saved,
+    "stop": asked_to_stop,
     "pane": brought_to_the_front,
     "next_pane": brought_in_turn,
     "palette": found_in_the_palette,

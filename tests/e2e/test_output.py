@@ -52,7 +52,7 @@ def visit(run: Watched) -> Iterator[str]:
     yield "the start"
     run.press_and_apply("o", word="overfit", value=True)
     run.press_and_apply("space", word="pause", value=True)
-    terminal.wait_for("PAUSED", "key)", "accuracy   ")
+    terminal.wait_for("PAUSED", "pause on", "accuracy   ")
     yield "overfitting"
     terminal.resize(*NARROW)
     terminal.wait_for("1 Loss")

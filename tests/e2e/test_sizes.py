@@ -55,7 +55,7 @@ def pause(run: Watched) -> list[str]:
     """Have it stand still; what is seen then."""
     run.terminal.wait_for("○ some")
     run.press_and_apply("space", word="pause", value=True)
-    run.terminal.wait_for("PAUSED", "pause on (by key)")
+    run.terminal.wait_for("PAUSED", "pause on")
     run.terminal.wait_until(lambda: fits(run.terminal.rows, WIDE), "the whole screen")
     return run.terminal.rows
 

@@ -1,12 +1,13 @@
 """A run with its screen in a terminal, and beside it what its journal says."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
 from tests.e2e.terminal import WIDE, Terminal, environment, tuitrain
 from tuitrain.record.events import Applied, Value
 from tuitrain.record.journal import Reader
+from tuitrain.record.lease import read_lease
 from tuitrain.record.runs import JOURNAL
 from tuitrain.record.state import RunView
 
@@ -16,8 +17,9 @@ ENDLESS = ("--threads", "1", "--epochs", "1000000")
 class Watched:
     """The terminal, and the run as its journal tells it."""
 
-    def __init__(self, terminal: Terminal, reader: Reader) -> None:
+    def __init__(self, terminal: Terminal, reader: Reader, directory: Path) -> None:
         self.terminal = terminal
+        self.directory = directory
         self._reader = reader
         self._view = RunView()
 
@@ -26,6 +28,13 @@ class Watched:
         """The run as its journal tells it now."""
         self._view.update(self._reader.poll())
         return self._view
+
+    @property
+    def pid(self) -> int:
+        """The process that trains."""
+        lease = read_lease(self.directory)
+        assert lease is not None
+        return lease.pid
 
     @property
     def executed(self) -> int:
@@ -54,11 +63,16 @@ class Watched:
 
 @contextmanager
 def watched(
-    home: Path, *words: str, size: tuple[int, int] = WIDE, env: Mapping[str, str] | None = None
+    home: Path,
+    *words: str,
+    size: tuple[int, int] = WIDE,
+    env: Mapping[str, str] | None = None,
+    prefix: Sequence[str] = (),
 ) -> Iterator[Watched]:
-    """`tuitrain` with these words in a terminal; what it keeps lies in `home`."""
-    with Terminal(tuitrain(*words), environment(home) | dict(env or {}), size=size) as terminal:
+    """`tuitrain` with these words in a terminal, started by the command `prefix`; what it keeps lies in `home`."""
+    program = [*prefix, *tuitrain(*words)]
+    with Terminal(program, environment(home) | dict(env or {}), size=size) as terminal:
         terminal.wait_until(lambda: b"\x1b[?1049h" in terminal.raw, "the screen")
         (journal,) = home.rglob(JOURNAL)
         with closing(Reader(journal)) as reader:
-            yield Watched(terminal, reader)
+            yield Watched(terminal, reader, journal.parent)

@@ -15,10 +15,12 @@ _E = TypeVar("_E", bound=Event)
 class ListeningJournal(Journal):
     """Records as a journal does, and wakes those who wait for an event."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, *, keep_every: int | None = None, resumed_at: int | None = None, checkpoint: str | None = None
+    ) -> None:
         self._news = threading.Condition()
         self.said: list[Event] = []
-        super().__init__(path)
+        super().__init__(path, keep_every=keep_every, resumed_at=resumed_at, checkpoint=checkpoint)
 
     def say(self, event: Event) -> None:
         super().say(event)

@@ -143,6 +143,7 @@ def open_probe(
     clipping: Clipping | None = None,
     save: Callable[[Probe], None] = lambda probe: None,
     max_steps: int | None = None,
+    checkpoint_every: int | None = None,
     attended: bool = False,
 ) -> Iterator[Probe]:
     """A probe that has begun; the journal is closed at the end."""
@@ -154,6 +155,7 @@ def open_probe(
             inbox,
             save=save,
             max_steps=max_steps,
+            checkpoint_every=checkpoint_every,
             attended=attended,
         )
         probe.begin(tips)
@@ -184,6 +186,7 @@ def train(
     clipping: Clipping | None = None,
     max_steps: int | None = None,
     save: Callable[[Probe], None] = lambda probe: None,
+    checkpoint_every: int | None = None,
     tips: Sequence[type[Tip]] = TIPS,
 ) -> Outcome:
     """Train to the end, unattended, with commands after so many executed steps; all that was said is read back."""
@@ -196,6 +199,7 @@ def train(
             clipping=clipping,
             max_steps=max_steps,
             save=save,
+            checkpoint_every=checkpoint_every,
             tips=tips,
         ) as probe:
             reason = fit_to_the_end(training, probe)

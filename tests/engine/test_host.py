@@ -19,6 +19,7 @@ from tuitrain.engine.data import DATASETS, DataRequest, TaskData
 from tuitrain.engine.digest import weights_sha256
 from tuitrain.engine.host import Host, Order
 from tuitrain.engine.models import MODELS
+from tuitrain.errors import UserError
 from tuitrain.preset import Preset
 from tuitrain.record.commands import Checkpoint as CheckpointCommand
 from tuitrain.record.commands import Set, StepOnce, Stop, Validate, parse
@@ -156,6 +157,14 @@ def test_a_run_from_its_preset_to_its_end(tmp_path: Path) -> None:
     assert [step.step for step in ended.news.steps] == list(range(1, STEPS + 1))
 
 
+@pytest.mark.parametrize("order", [{"max_steps": 2}, {"device": "none such"}], ids=["finished", "never begun"])
+def test_a_run_that_has_ended_takes_no_commands(tmp_path: Path, order: dict[str, object]) -> None:
+    host, _, inbox = start(tmp_path, "Plain", **order)
+    assert host.join(PATIENCE_S)
+    with pytest.raises(UserError, match="The run has ended"):
+        inbox.send(Validate())
+
+
 def test_the_last_checkpoint_holds_the_weights_of_the_end(tmp_path: Path) -> None:
     ended = run(tmp_path, "DropoutNorm")
     said: Checkpoint = ended.all(Checkpoint)[-1]
@@ -191,7 +200,7 @@ def test_a_stop_saves_and_says_so(tmp_path: Path) -> None:
     assert [path.name for path in ended.checkpoints] == ["step-000000004.pt"]
 
 
-def test_a_checkpoint_on_request_while_it_runs_and_a_refusal_while_one_batch_is_held(tmp_path: Path) -> None:
+def test_a_checkpoint_on_request_while_it_runs_and_while_one_batch_is_held(tmp_path: Path) -> None:
     host, journal, inbox = start(tmp_path, "Plain", (4, "pause=on"), attended=True)
     journal.wait_for(Status, lambda status: status.state == "paused")
     inbox.send(CheckpointCommand())
@@ -200,10 +209,15 @@ def test_a_checkpoint_on_request_while_it_runs_and_a_refusal_while_one_batch_is_
         inbox.send(command)
     journal.wait_for(Applied, lambda applied: applied.word == "overfit")
     inbox.send(CheckpointCommand(id="while held"))
-    refused = journal.wait_for(Rejected)
-    assert (refused.id, "overfitted" in refused.reason) == ("while held", True)
+    journal.wait_for(Applied, lambda applied: applied.id == "while held")
     inbox.send(Stop())
-    assert Ended(host, journal, tmp_path).end.steps == 4
+    ended = Ended(host, journal, tmp_path)
+    assert ended.end.steps == 4
+    first, held, _ = (event.executed for event in ended.all(Checkpoint))
+    assert (first, held) == (4, 5)
+    model = zoo.Plain()
+    model.load_state_dict(torch.load(ended.checkpoints[-1], weights_only=True)["model"])
+    assert weights_sha256(model) == ended.end.weights_sha256, "those of the run itself, not the overfitted ones"
 
 
 # ---------------------------------------------------------------- it does not
@@ -274,7 +288,7 @@ def test_a_full_disk_does_not_end_the_run(tmp_path: Path, monkeypatch: pytest.Mo
     def full(*args: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint, "_write_synced", full)
+    monkeypatch.setattr(checkpoint, "write_synced", full)
     host, journal, inbox = start(tmp_path, "Plain", (2, "pause=on"), attended=True)
     journal.wait_for(Status, lambda status: status.state == "paused")
     inbox.send(CheckpointCommand(id="w"))

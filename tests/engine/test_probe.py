@@ -37,6 +37,7 @@ from tuitrain.record.commands import Checkpoint, Set, StepOnce, Stop, Validate, 
 from tuitrain.record.events import (
     Applied,
     GradientNorms,
+    LogLine,
     Mode,
     ModuleTree,
     Rejected,
@@ -257,8 +258,29 @@ def test_a_checkpoint_is_saved_between_two_steps() -> None:
         [(4, Checkpoint())],
         save=lambda probe: saved.append((probe.position.step, probe.position.executed)),
     )
-    assert saved == [(4, 4)]
+    assert saved == [(4, 4), (STEPS, STEPS)], "and at the end"
     assert applied(outcome) == [("checkpoint", True, 4)]
+
+
+def test_checkpoints_are_saved_every_so_many_of_its_own_steps_once_at_each() -> None:
+    saved: list[tuple[int, int]] = []
+    training = RECIPE.make()
+
+    def save(probe: Probe) -> None:
+        saved.append((probe.position.step, probe.position.executed))
+
+    train(training, [(4, "overfit=on"), (7, "overfit=off")], save=save, checkpoint_every=STEPS_PER_EPOCH - 1)
+    assert saved == [(4, 4), (8, 11), (12, 15), (STEPS, STEPS + 3)]
+
+
+def test_what_is_saved_by_itself_and_cannot_be_is_said_and_training_goes_on() -> None:
+    def refuse(probe: Probe) -> None:
+        raise Refused("no checkpoint could be written (the disk is full); training goes on.")
+
+    outcome = train(RECIPE.make(), save=refuse, checkpoint_every=STEPS_PER_EPOCH)
+    said = [event.executed for event in outcome.said if isinstance(event, LogLine) and "disk is full" in event.text]
+    assert said == [5, 10, 15, 15], "every time, and at the end"
+    assert outcome.state == train_bare(RECIPE.make())
 
 
 def test_every_switch_is_read_back_where_it_holds() -> None:

@@ -132,3 +132,32 @@ def test_every_global_generator_is_put_back() -> None:
     assert rng_fingerprint() == before
     again = [random.random(), random.gauss(0, 1), np.random.rand(), np.random.normal(), torch.rand(3).tolist()]
     assert again == drawn
+
+
+@pytest.mark.parametrize("initialized", [False, True])
+def test_the_generator_of_an_accelerator_that_is_idle_is_not_asked_for(
+    initialized: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To ask would set the accelerator up. There is none on every machine: this one is made of words."""
+    asked: list[str] = []
+
+    class Device:
+        @staticmethod
+        def is_initialized() -> bool:
+            return initialized
+
+        @staticmethod
+        def get_rng_state(index: int) -> Tensor:
+            asked.append(f"get {index}")
+            return torch.zeros(1, dtype=torch.uint8)
+
+        @staticmethod
+        def set_rng_state(state: Tensor, index: int) -> None:
+            asked.append(f"set {index}")
+
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device("cuda"))
+    monkeypatch.setattr(torch.accelerator, "device_count", lambda: 2)
+    monkeypatch.setattr(torch, "get_device_module", lambda device: Device)
+    restore_rng(capture_rng())
+    assert asked == (["get 0", "get 1", "set 0", "set 1"] if initialized else [])

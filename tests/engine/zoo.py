@@ -49,6 +49,21 @@ class FrozenNorm(DropoutNorm):
         self.body.weight.requires_grad_(False)
 
 
+class Freezing(DropoutNorm):
+    """Freezes its BatchNorm and a layer on the way, as schedules for fine-tuning do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls = 0
+
+    def between(self, states: Tensor) -> Tensor:
+        self.calls += torch.is_grad_enabled()
+        if self.calls == 4:
+            self.norm.eval()
+            self.body.weight.requires_grad_(False)
+        return super().between(states)
+
+
 class PlainAttributes(Plain):
     """Attributes that every forward pass changes: a counter, tensors carried over, containers, generators, an array."""
 

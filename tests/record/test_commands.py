@@ -17,6 +17,7 @@ from tuitrain.record.commands import (
     Stop,
     Validate,
     allowed,
+    check,
     new_id,
     parse,
     spell,
@@ -49,6 +50,21 @@ def test_numbers(name: str, raw: str, value: float) -> None:
     read = parse(f" {name} = {raw}").value
     assert read == value
     assert isinstance(read, float)
+
+
+@pytest.mark.parametrize("text", ["clip=on", "pause=off", "overfit=keep", "clip_by=norm", "lr=1e-3", "max_norm=7"])
+def test_what_a_person_may_write_may_be_sent_and_nothing_else(text: str) -> None:
+    command = parse(text)
+    check(command)
+    wrong: list[Value] = [math.nan, math.inf, 0.0, -1.0, "nothing", ""]
+    for value in wrong if WORDS[command.name].kind == "switch" else [*wrong, True, False]:
+        with pytest.raises(UserError, match=f"{command.name} takes"):
+            check(msgspec.structs.replace(command, value=value))
+
+
+def test_what_only_the_run_can_know_is_not_checked_before() -> None:
+    for command in (Set(name="sixth", value="any"), Stop(), Validate()):
+        check(command)
 
 
 def test_choices() -> None:

@@ -15,8 +15,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.record.tables import rows_of
 from tuitrain.errors import UserError
+from tuitrain.record import file
 from tuitrain.record import journal as journal_module
+from tuitrain.record.curves import table_of
 from tuitrain.record.events import (
     AnyEvent,
     Applied,
@@ -31,7 +34,10 @@ from tuitrain.record.events import (
     Validation,
     Vitals,
 )
+from tuitrain.record.file import Said
 from tuitrain.record.journal import SCHEMA_VERSION, Journal, News, Reader
+from tuitrain.record.reader import MOST_LINES
+from tuitrain.record.state import Curve, RunView
 
 ROOT = Path(__file__).parents[2]
 
@@ -67,7 +73,7 @@ def same(one: Sequence[AnyEvent], other: Sequence[AnyEvent]) -> bool:
 
 
 def read_all(path: Path) -> News:
-    with contextlib.closing(Reader(path)) as reader:
+    with contextlib.closing(Reader(path, whole=True)) as reader:
         return reader.poll()
 
 
@@ -146,7 +152,7 @@ def test_what_is_not_finite_survives(tmp_path: Path) -> None:
     with Journal(path) as journal:
         journal.steps([step(n, loss, norm=loss) for n, loss in enumerate(losses, 1)])
         journal.say(GradientNorms(norms={"a": math.nan, "b": math.inf}))
-    steps, (norms,) = read_all(path)
+    steps, (norms,), *_ = read_all(path)
     assert [str(step.loss) for step in steps] == [str(loss) for loss in losses]
     assert [str(step.norm_after) for step in steps] == [str(loss) for loss in losses]
     assert isinstance(norms, GradientNorms)
@@ -196,7 +202,9 @@ def test_a_reader_sees_a_commit_as_a_whole(tmp_path: Path) -> None:
     written(path, 4)
     with contextlib.closing(Reader(path)) as reader, contextlib.closing(sqlite3.connect(path)) as writer:
         reader.poll()
-        writer.execute("INSERT INTO steps (executed, step, epoch, loss, overfit) VALUES (5, 5, 1, 0.5, 0)")
+        head = file.read_head(writer)
+        file.write_blocks(writer, file.blocks_of(table_of([step(n) for n in range(1, 6)]), 0))
+        file.write_head(writer, msgspec.structs.replace(head, executed=5))
         assert reader.poll() == News([], [])
         writer.commit()
         assert [step.executed for step in reader.poll().steps] == [5]
@@ -279,6 +287,239 @@ def test_a_disk_that_stays_full_keeps_what_was_committed_and_does_not_hang_the_e
     assert [step.executed for step in steps] == list(range(1, 101))
 
 
+FULL_FOR_LONG = """
+import contextlib, resource, sys
+from pathlib import Path
+import tuitrain.record.journal as module
+import tuitrain.record.waiting as waiting_module
+from tests.record.test_journal import step
+from tuitrain.record.events import LogLine
+
+module.RETRY_INTERVAL_S = module.COMMIT_INTERVAL_S = 0.001
+waiting_module.MOST_STEPS, waiting_module.MOST_LINES = 4000, 50
+
+taken = []
+commit = module.Journal._commit
+def watched(self, waiting):
+    trouble = commit(self, waiting)
+    taken.append(waiting._steps.shape[1])
+    return trouble
+module.Journal._commit = watched
+
+journal = module.Journal(Path(sys.argv[1]))
+hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+for first in range(1, 100_001, 1000):
+    steps = [step(n, 1e6 if n == 31_415 else 0.5) for n in range(first, first + 1000)]
+    seen = len(taken)
+    journal.steps(steps)
+    journal.say(LogLine(stream="run", text=f"after {first}"))
+    while len(taken) == seen:
+        pass
+print(max(taken))
+print(journal.trouble)
+resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+journal.close()
+print(journal.trouble)
+"""
+
+
+def test_a_disk_that_is_full_for_long_does_not_fill_the_memory_and_the_spikes_are_kept(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    most, while_full, after = run_child(FULL_FOR_LONG, path)
+    assert int(most) <= 4000
+    assert "cannot be written" in while_full
+    assert "training goes on. Lost for good:" in while_full
+    assert "steps for which there was no room" in while_full
+    news = read_all(path)
+    losses = {step.executed: step.loss for step in news.steps}
+    assert losses[31_415] == 1e6
+    assert losses[100_000] == 0.5
+    lost = f"{100_000 - len(losses):,} steps for which there was no room"
+    assert lost in after
+    assert after.startswith(f"The journal {path} is not complete. Lost for good: ")
+    assert "log lines for which there was no room" in after
+    last = news.events[-1]
+    assert isinstance(last, LogLine)
+    assert last.text == "after 99001"
+
+
+def test_a_step_that_was_recorded_before_does_not_stop_the_journal(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        journal.steps([step(1), step(2), step(2), step(1), step(3)])
+        journal.steps([msgspec.structs.replace(step(4), loss="none"), step(4)])
+        journal.say(LogLine(stream="run", text="after"))
+    news = read_all(path)
+    assert [step.executed for step in news.steps] == [1, 2, 3, 4]
+    assert len(news.events) == 1
+    assert journal.trouble is not None
+    assert "2 steps that were recorded before" in journal.trouble
+    assert "1 steps that hold what no step holds" in journal.trouble
+
+
+def recorded(path: Path, steps: int) -> None:
+    """A run of so many steps that says something at each of them, and then ends."""
+    with Journal(path) as journal:
+        journal.say(Switches(values={"clip": False}))
+        for executed in range(1, steps + 1):
+            journal.steps([step(executed)])
+            say_at(journal, executed)
+        journal.say(Status(executed=steps, state="finished"))
+        journal.say(the_end(steps))
+
+
+def say_at(journal: Journal, executed: int) -> None:
+    journal.say(LogLine(executed=executed, stream="run", text=f"line {executed}"))
+    journal.say(Applied(executed=executed, id=str(executed), word="lr", value=0.1, by="key"))
+    journal.say(Vitals(executed=executed, memory_bytes=executed))
+    journal.say(Switches(executed=executed, values={"lr": float(executed)}))
+
+
+def the_end(steps: int) -> End:
+    return End(
+        executed=steps, steps=steps, executed_steps=steps, val_accuracy=None, val_loss=None, weights_sha256=None,
+        reason="all epochs done",
+    )  # fmt: skip
+
+
+def test_reopened_after_a_step_the_journal_holds_what_was_recorded_up_to_it_and_all_log_lines(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    recorded(path, 10)
+    with Journal.reopen(path, executed=6):
+        steps, events, *_ = read_all(path)
+    assert [step.executed for step in steps] == [1, 2, 3, 4, 5, 6]
+    assert [event.text for event in events if isinstance(event, LogLine)] == [f"line {n}" for n in range(1, 11)]
+    assert [event.executed for event in events if isinstance(event, Applied)] == [1, 2, 3, 4, 5, 6]
+    assert {type(event) for event in events} == {LogLine, Applied, Switches}
+    with contextlib.closing(Reader(path)) as reader:
+        switches, last = reader.last(Switches), reader.last_step()
+        assert switches is not None
+        assert switches.values == {"lr": 6.0}
+        assert (reader.last(End), reader.last(Vitals), reader.last(Status)) == (None, None, None)
+        assert last == step(6)
+
+
+def test_an_end_goes_even_where_nothing_came_after_the_step(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    recorded(path, 4)
+    with Journal.reopen(path, executed=4):
+        kinds = {type(event) for event in read_all(path).events}
+    assert kinds == {LogLine, Applied, Switches, Vitals, Status}
+
+
+Life = tuple[int, int, bool]
+"""Steps that are trained in it, how far back from there the next life begins, and whether the viewer looks between."""
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40), st.booleans()), min_size=1, max_size=4))
+def test_a_viewer_that_polled_through_deaths_and_resumes_shows_what_a_fresh_one_shows(lives: list[Life]) -> None:
+    with tempfile.TemporaryDirectory() as directory, contextlib.ExitStack() as undo:
+        path = Path(directory) / "journal.sqlite"
+        Journal(path).close()
+        reader = undo.enter_context(contextlib.closing(Reader(path)))
+        view, executed = RunView(), 0
+        for steps, back, looks in lives:
+            with Journal.reopen(path, executed=executed) as journal:
+                if looks:
+                    view.update(reader.poll())
+                for _ in range(steps):
+                    executed += 1
+                    journal.steps([step(executed, 1 / executed + len(lives))])
+                    say_at(journal, executed)
+                journal.say(Status(executed=executed, state="stopped"))
+                journal.say(the_end(executed))
+            if looks:
+                view.update(reader.poll())
+            executed = max(0, executed - back)
+        view.update(reader.poll())
+        fresh = RunView()
+        with contextlib.closing(Reader(path)) as other:
+            fresh.update(other.poll())
+        assert shown(view) == shown(fresh)
+        assert reader.poll() == News([], [])
+
+
+def test_a_reader_that_polled_the_old_life_gets_all_anew_once(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    recorded(path, 10)
+    with contextlib.closing(Reader(path)) as reader:
+        assert not reader.poll().anew
+        with Journal.reopen(path, executed=6) as journal:
+            news = reader.poll()
+            assert news.anew
+            assert [step.executed for step in news.steps] == [1, 2, 3, 4, 5, 6]
+            journal.steps([step(7, 9.0)])
+        news = reader.poll()
+        assert not news.anew
+        assert same(news.steps, [step(7, 9.0)])
+
+
+def test_what_is_skipped_counts_as_seen(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    recorded(path, 10)
+    with contextlib.closing(Reader(path)) as reader:
+        reader.skip()
+        assert reader.poll() == News([], [])
+        with Journal.reopen(path, executed=10) as journal:
+            reader.skip()
+            journal.steps([step(11)])
+        assert reader.poll() == News([step(11)], [])
+
+
+def test_of_very_many_log_lines_only_the_newest_are_given_but_to_a_reader_of_the_whole(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        for number in range(MOST_LINES + 500):
+            journal.say(LogLine(stream="run", text=str(number)))
+            if number % 100 == 0:
+                journal.say(Switches(values={"lr": float(number)}))
+    with contextlib.closing(Reader(path)) as reader:
+        events = reader.poll().events
+    texts = [event.text for event in events if isinstance(event, LogLine)]
+    assert texts == [str(number) for number in range(500, MOST_LINES + 500)]
+    assert sum(isinstance(event, Switches) for event in events) == 15
+    whole = read_all(path).events
+    assert sum(isinstance(event, LogLine) for event in whole) == MOST_LINES + 500
+    at = whole.index(Switches(values={"lr": 700.0}))
+    assert whole[at - 1] == LogLine(stream="run", text="700")
+    assert whole[at + 1] == LogLine(stream="run", text="701")
+
+
+def shown(view: RunView) -> str:
+    """All that a view knows but how often it began again, as text."""
+    fields = {name: value for name, value in vars(view).items() if name not in ("curve", "traces", "told", "life")}
+    columns = [view.curve.column(name).tolist() for name in Curve.COLUMNS]
+    traces = [(name, each.stride, each.buckets.numbers.tolist(), each.buckets.table.tolist())
+              for name, each in view.traces.curves.items()]  # fmt: skip
+    return repr((fields, columns, traces, view.traces.executed, view.traces.before))
+
+
+@pytest.mark.parametrize("content", [b"", b"not a database at all, but long enough to have a header " * 10])
+def test_only_a_journal_can_be_reopened(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="file"):
+        Journal.reopen(path, executed=1)
+    assert path.read_bytes() == content
+    with pytest.raises(UserError, match="cannot be written"):
+        Journal.reopen(tmp_path / "none", executed=1)
+    assert [child.name for child in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_damaged_journal_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    written(path)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("UPDATE steps SET body = zeroblob(100) WHERE number = 2000 / 64")
+        database.commit()
+    damaged = rows_of(path)
+    with pytest.raises(UserError, match="damaged"):
+        Journal.reopen(path, executed=2000)
+    assert rows_of(path) == damaged
+
+
 def not_readable(path: Path) -> str:
     with pytest.raises(UserError) as error, contextlib.closing(Reader(path)) as reader:
         reader.poll()
@@ -343,7 +584,7 @@ def test_an_event_of_an_unknown_kind(tmp_path: Path) -> None:
     written(path, 4)
     with contextlib.closing(sqlite3.connect(path)) as database:
         body = msgspec.msgpack.encode({"event": "from_the_future"})
-        database.execute("INSERT INTO events (kind, body) VALUES ('FromTheFuture', ?)", (body,))
+        file.write_head(database, file.write_events(database, file.read_head(database), [Said("Future", None, body)]))
         database.commit()
     assert "damaged" in not_readable(path)
 

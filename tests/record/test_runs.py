@@ -7,14 +7,40 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
+import msgspec
 import pytest
 
 from tests.ui.fake_run import write_fake_run
 from tuitrain.errors import UserError
 from tuitrain.record.events import LogLine, Status, Step
 from tuitrain.record.journal import Journal, Reader
-from tuitrain.record.runs import JOURNAL, OWNER, NewRun, create_run, list_runs, owner_lives, runs_directory, summarise
+from tuitrain.record.lease import read_lease, write_lease
+from tuitrain.record.runs import (
+    JOURNAL,
+    OWNER,
+    NewRun,
+    create_run,
+    find_run,
+    list_runs,
+    owner_lives,
+    release_lease,
+    runs_directory,
+    summarise,
+)
+
+ROOT = Path(__file__).parents[2]
+
+DYING = """
+import sys
+from pathlib import Path
+from tests.record.test_runs import said_running
+from tuitrain.record.lease import take_lease
+said_running(Path(sys.argv[1]), 7)
+take_lease(Path(sys.argv[1]))
+print("recorded", flush=True)
+sys.stdin.read()
+"""
+"""A run that says it is running, and waits to be killed."""
 
 
 @pytest.fixture
@@ -30,17 +56,12 @@ def close(run: NewRun) -> NewRun:
     return run
 
 
-def owned_by(directory: Path, process: psutil.Process) -> None:
-    (directory / OWNER).write_text(f"{process.pid} {process.create_time()}\n")
-
-
-def dead_process() -> psutil.Process:
-    """A process that is gone; its start time was looked up while it lived."""
-    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    process = psutil.Process(child.pid)
-    process.create_time()
-    child.communicate(b"\n")
-    return process
+def owned(directory: Path, **changed: float | str) -> None:
+    """Have this process own a run; `changed` is what its lease says instead."""
+    write_lease(directory)
+    lease = read_lease(directory)
+    assert lease is not None
+    (directory / OWNER).write_bytes(msgspec.json.encode(msgspec.structs.replace(lease, **changed)))
 
 
 def said_running(directory: Path, steps: int) -> None:
@@ -106,37 +127,49 @@ def test_where_nothing_can_be_written_it_is_one_sentence(
     assert str(tmp_path / "gone") in str(error.value)
 
 
-def test_a_run_that_lives_and_one_that_died(tmp_path: Path) -> None:
-    said_running(tmp_path / "lives", 5)
-    owned_by(tmp_path / "lives", psutil.Process())
-    said_running(tmp_path / "died", 1204)
-    owned_by(tmp_path / "died", dead_process())
+def test_a_run_that_lives_one_that_died_and_one_of_which_nothing_is_known(tmp_path: Path) -> None:
+    for name in ("lives", "died", "elsewhere"):
+        said_running(tmp_path / name, 1204)
+    owned(tmp_path / "lives")
+    owned(tmp_path / "died", started=1.0)
+    owned(tmp_path / "elsewhere", boot="another", host="node7")
     summaries = {summary.name: summary for summary in list_runs(tmp_path)}
     assert summaries["lives"].state == "running"
     assert summaries["died"].state == "died at step 1,204"
-    assert summaries["died"].steps == 1204
-    assert summaries["died"].last_loss == 1 / 1204
-    assert summaries["died"].total_steps is None
+    assert summaries["elsewhere"].state == "on node7"
+    assert {summary.steps for summary in summaries.values()} == {1204}
+    assert {summary.last_loss for summary in summaries.values()} == {1 / 1204}
+    assert {summary.total_steps for summary in summaries.values()} == {None}
 
 
-def test_a_process_that_ended_and_was_not_waited_for_does_not_live(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", ""], stdin=subprocess.PIPE) as child:
-        owned_by(tmp_path, psutil.Process(child.pid))
-        os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
-        assert psutil.Process(child.pid).status() == psutil.STATUS_ZOMBIE
-        assert not owner_lives(tmp_path)
+def test_a_killed_run_is_shown_as_dead_at_the_last_step_it_recorded(tmp_path: Path) -> None:
+    child = subprocess.Popen(
+        [sys.executable, "-c", DYING, str(tmp_path / "killed")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        text=True,
+    )
+    try:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "recorded\n"
+        assert summarise(tmp_path / "killed").state == "running"
+        child.kill()
+        child.wait()
+        assert summarise(tmp_path / "killed").state == "died at step 7"
+    finally:
+        child.kill()
+        child.communicate()
 
 
-def test_another_process_with_the_same_pid_is_not_the_owner(tmp_path: Path) -> None:
-    (tmp_path / OWNER).write_text(f"{os.getpid()} {psutil.Process().create_time() - 1000}\n")
-    assert not owner_lives(tmp_path)
-
-
-@pytest.mark.parametrize("content", [None, "", "x y", "1", "-1 0", "1 2 3"])
-def test_without_a_readable_owner_nobody_lives(tmp_path: Path, content: str | None) -> None:
-    if content is not None:
-        (tmp_path / OWNER).write_text(content)
-    assert not owner_lives(tmp_path)
+def test_a_summary_is_plain_data(tmp_path: Path) -> None:
+    said_running(tmp_path / "run", 5)
+    owned(tmp_path / "run")
+    summary = summarise(tmp_path / "run")
+    again = msgspec.json.decode(msgspec.json.encode(summary._asdict()))
+    assert again == summary._asdict()
+    nan = msgspec.json.encode(summary._replace(last_loss=math.nan)._asdict())
+    assert msgspec.json.decode(nan)["last_loss"] is None
 
 
 def test_a_finished_run_needs_no_owner(tmp_path: Path) -> None:
@@ -167,7 +200,7 @@ def test_a_damaged_journal_is_listed_as_unreadable_and_hides_no_other(tmp_path: 
 def test_the_newest_run_comes_first_and_what_is_no_run_is_left_out(tmp_path: Path) -> None:
     for age, name in enumerate(("new", "middle", "old")):
         said_running(tmp_path / name, 1)
-        owned_by(tmp_path / name, psutil.Process())
+        owned(tmp_path / name)
         os.utime(tmp_path / name / OWNER, (1e9 - age, 1e9 - age))
     (tmp_path / "no run").mkdir()
     (tmp_path / "file").write_text("")
@@ -178,3 +211,78 @@ def test_the_newest_run_comes_first_and_what_is_no_run_is_left_out(tmp_path: Pat
 def test_without_a_runs_directory_there_are_no_runs(state_home: Path) -> None:
     assert list_runs() == []
     assert not state_home.exists()
+
+
+def test_a_run_is_found_by_its_name_the_beginning_of_it_or_its_path(state_home: Path) -> None:
+    runs = [close(create_run(preset)) for preset in ("mnist", "mnist", "mlp")]
+    for run in runs:
+        for name in (run.name, str(run.directory), f"{run.directory}/", str(run.directory / JOURNAL)):
+            assert find_run(name) == run.directory
+    assert find_run("ml") == runs[2].directory
+
+
+def test_the_whole_name_of_a_run_may_begin_that_of_another(state_home: Path) -> None:
+    for name in ("digits", "digits-2", "digits-3"):
+        said_running(runs_directory() / name, 1)
+    assert find_run("digits") == runs_directory() / "digits"
+    with pytest.raises(UserError) as error:
+        find_run("digit")
+    assert "digits, digits-2, digits-3" in str(error.value)
+
+
+def test_a_run_elsewhere_is_found_by_its_path_from_where_one_stands(
+    state_home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said_running(tmp_path / "kept" / "run", 1)
+    monkeypatch.chdir(tmp_path / "kept")
+    assert find_run("run") == find_run("./run") == tmp_path / "kept" / "run"
+    monkeypatch.chdir("run")
+    assert find_run(".") == find_run(JOURNAL) == tmp_path / "kept" / "run"
+    assert find_run(str(tmp_path / "kept" / "run")).name == "run"
+
+
+@pytest.mark.parametrize("name", ["mnist-1124-0917", "mist-1124-091700", "1124-091700", "MNIST-1124-091701"])
+def test_a_name_mistyped_is_answered_by_those_that_come_near(state_home: Path, name: str) -> None:
+    for run in ("mnist-1124-091700", "mnist-1124-091701", "unregistered"):
+        said_running(runs_directory() / run, 1)
+    with pytest.raises(UserError) as error:
+        find_run(name)
+    assert name in str(error.value)
+    assert "mnist-1124-091700" in str(error.value)
+    assert "unregistered" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["", "zzz", "/", "..", "no/such/run", "a\0b", "x" * 5000], ids=len)
+def test_of_what_is_nothing_like_a_run_the_list_is_named(state_home: Path, name: str) -> None:
+    said_running(runs_directory() / "mnist-1124-091700", 1)
+    with pytest.raises(UserError, match="tuitrain ls") as error:
+        find_run(name)
+    assert len(str(error.value)) < 200
+
+
+def test_of_many_runs_an_error_names_a_few(state_home: Path) -> None:
+    for number in range(12):
+        said_running(runs_directory() / f"mnist-{number:02}", 1)
+    with pytest.raises(UserError, match="mnist-00, mnist-01, mnist-02, mnist-03, mnist-04 and 7 more"):
+        find_run("mnist")
+
+
+def test_without_a_name_it_is_the_newest_that_is_live(state_home: Path) -> None:
+    with pytest.raises(UserError, match="No run is live"):
+        find_run(None)
+    ages = {"dead": 0, "ended": 1, "elsewhere": 2, "unreadable": 3, "newer": 4, "older": 5}
+    for name, age in ages.items():
+        said_running(runs_directory() / name, 1)
+        owned(runs_directory() / name)
+        os.utime(runs_directory() / name / OWNER, (1e9 - age, 1e9 - age))
+    (runs_directory() / "dead" / OWNER).unlink()
+    owned(runs_directory() / "elsewhere", boot="another", host="node7")
+    (runs_directory() / "unreadable" / JOURNAL).write_bytes(b"")
+    (runs_directory() / "ended" / JOURNAL).unlink()
+    write_fake_run(runs_directory() / "ended" / JOURNAL, steps=300, end=True)
+    assert find_run(None).name == "newer"
+    release_lease(runs_directory() / "newer")
+    assert find_run(None).name == "older"
+    release_lease(runs_directory() / "older")
+    with pytest.raises(UserError, match="tuitrain ls"):
+        find_run(None)

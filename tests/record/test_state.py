@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.ui.fake_run import fake_events, fake_steps, fake_view
 from tuitrain.record.commands import Set, Stop
+from tuitrain.record.curves import table_of
 from tuitrain.record.events import (
     AnyEvent,
     Applied,
@@ -85,18 +86,20 @@ def test_the_state_does_not_depend_on_how_the_news_come(cuts: list[int]) -> None
     assert repr(pieces.status) == repr(whole.status)
 
 
-@given(st.lists(st.integers(0, 1500), min_size=1, max_size=5))
-def test_a_curve_holds_what_was_put_in_and_what_was_taken_out_stays_as_it_was(sizes: list[int]) -> None:
+@given(st.lists(st.integers(0, 12_000), min_size=1, max_size=5))
+def test_a_curve_holds_the_newest_steps_and_what_was_taken_out_stays_as_it_was(sizes: list[int]) -> None:
     curve = Curve()
     taken: list[tuple[int, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]] = []
+    executed = 0
     for size in sizes:
-        first = len(curve) + 1
-        curve.extend([_step(executed) for executed in range(first, first + size)])
-        taken.append((len(curve), curve.column("loss")))
-    assert len(curve) == sum(sizes)
-    assert curve.column("executed").tolist() == list(range(1, len(curve) + 1))
-    for length, column in taken:
-        assert column.tolist() == [1 / executed for executed in range(1, length + 1)]
+        table = np.tile(np.arange(executed + 1, executed + size + 1, dtype=np.float64), (len(Curve.COLUMNS), 1))
+        executed += size
+        curve.extend(table)
+        assert min(executed, Curve.KEPT) <= len(curve) <= 2 * Curve.KEPT
+        assert curve.column("executed").tolist() == list(range(executed - len(curve) + 1, executed + 1))
+        taken.append((executed, curve.column("loss")))
+    for last, column in taken:
+        assert column.tolist() == list(range(last - len(column) + 1, last + 1))
 
 
 def _step(executed: int) -> Step:
@@ -108,7 +111,7 @@ def _step(executed: int) -> Step:
 
 def test_a_curve_holds_flags_as_numbers_and_what_was_not_measured_as_nan() -> None:
     curve = Curve()
-    curve.extend([_step(1), _step(2)])
+    curve.extend(table_of([_step(1), _step(2)]))
     assert curve.column("overfit").tolist() == [0.0, 1.0]
     assert np.isnan(curve.column("max_norm")).all()
 

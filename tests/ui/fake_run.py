@@ -182,9 +182,8 @@ def fake_start() -> list[AnyEvent]:
 
 def fake_changes(steps: int) -> Iterator[AnyEvent]:
     """Each change as Applied and the Switches after it, and one command that was rejected."""
-    texts = {"clip": "clips to 1.0 by total norm"}
     for number, (at, word, value) in enumerate(changes(steps)):
-        applied = Applied(id=f"1-{number}", word=word, value=value, by="key", text=texts.get(word, ""))
+        applied = Applied(id=f"1-{number}", word=word, value=value, by="key")
         yield placed(applied, at, steps)
         yield placed(Switches(values=values_at(at, steps)), at, steps)
     rejected = Rejected(id="1-99", word="register", by="key", reason="every module is registered already")

@@ -11,17 +11,20 @@ from tests.ui import fake_run
 from tuitrain.record.commands import AnyCommand, Set
 from tuitrain.record.events import Event, Step
 from tuitrain.record.journal import Journal
+from tuitrain.record.link import Link
 from tuitrain.ui.app import TuitrainApp
+from tuitrain.ui.seat import OWN, Seat
 
 NEVER_S = 3600.0
 """An interval at which the app never polls by itself within a test."""
 
 
 class RecordingLink:
-    """Keeps what was sent."""
+    """Keeps what was sent; says whatever trouble it is given."""
 
     def __init__(self) -> None:
         self.commands: list[AnyCommand] = []
+        self.trouble: str | None = None
 
     def send(self, command: AnyCommand) -> None:
         self.commands.append(command)
@@ -33,11 +36,16 @@ class RecordingLink:
 
 
 def make_app(
-    journal: Path, link: RecordingLink | None = None, *, ascii_only: bool = False, poll_s: float = NEVER_S
+    journal: Path,
+    link: Link | None = None,
+    *,
+    ascii_only: bool = False,
+    poll_s: float = NEVER_S,
+    seat: Seat = OWN,
 ) -> TuitrainApp:
     """The app on a journal."""
     return TuitrainApp(
-        journal=journal, link=link or RecordingLink(), name="mnist", poll_s=poll_s, ascii_only=ascii_only
+        journal=journal, link=link or RecordingLink(), name="mnist", poll_s=poll_s, ascii_only=ascii_only, seat=seat
     )
 
 

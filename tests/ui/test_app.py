@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 from textual.widgets import Input
 
@@ -18,12 +19,15 @@ from tests.ui.screen_run import (
     screen_text,
 )
 from tuitrain.errors import UserError
-from tuitrain.record.events import Applied, LogLine, Rejected, Status, Switches
+from tuitrain.record.commands import AnyCommand
+from tuitrain.record.events import Applied, End, LogLine, Rejected, Status, Switches
 from tuitrain.record.journal import Journal, News
+from tuitrain.record.link import ReadOnly
 from tuitrain.ui.keymap import KEYS
 from tuitrain.ui.numerals import loss_text, norm_text
 from tuitrain.ui.pace import HURRY_S, LONGEST_S, LOOKS, SHARE, Pace
-from tuitrain.ui.screens import HelpScreen, QuitQuestion
+from tuitrain.ui.screens import HelpScreen, StopQuestion
+from tuitrain.ui.seat import Seat
 
 SIZES = [
     (1, 1), (2, 30), (20, 5), (39, 9), (39, 40), (100, 9), (40, 10), (60, 20), (60, 60), (80, 10), (80, 24),
@@ -276,7 +280,7 @@ async def test_quitting_a_live_run_asks_and_no_keeps_training(tmp_path: Path) ->
             assert "The run is at step 1,100 of 4,680." in screen_text(app)
             await pilot.press(no)
             await pilot.pause()
-            assert not isinstance(app.screen, QuitQuestion)
+            assert not isinstance(app.screen, StopQuestion)
         assert link.sent == []
         assert app.is_running
 
@@ -296,7 +300,7 @@ async def test_stop_and_leave_waits_for_the_end_of_the_run(tmp_path: Path, yes: 
             assert link.sent == [("stop",)]
             assert "STOPPING" in screen_text(app)
             await pilot.press("q")
-            assert not isinstance(app.screen, QuitQuestion)
+            assert not isinstance(app.screen, StopQuestion)
             assert link.sent == [("stop",)]
             for event in fake_end(0):
                 journal.say(event)
@@ -342,6 +346,199 @@ async def test_ctrl_c_once_stops_twice_leaves_now(tmp_path: Path) -> None:
         await pilot.press("ctrl+c")
     assert link.sent == [("stop",)]
     assert app.return_value == 130
+
+
+async def test_a_run_that_another_screen_stopped_is_shown_until_one_leaves(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        for event in fake_start():
+            journal.say(event)
+        app = make_app(path)
+        async with app.run_test(size=(160, 48)) as pilot:
+            await polled_until(app, pilot, lambda: bool(app.view.switches))
+            journal.say(Applied(id="9-1", word="stop", value=True, by="pts/7 (9)"))
+            for event in fake_end(0):
+                journal.say(msgspec.structs.replace(event, **STOPPED.get(type(event), {})))
+            await polled_until(app, pilot, lambda: app.view.end is not None)
+            await pilot.pause()
+            assert "○ STOPPED" in screen_text(app)
+            assert "stop, by pts/7 (9)" in screen_text(app)
+            await pilot.press("q")
+    assert app.return_value == 0
+
+
+STOPPED: dict[type, dict[str, str]] = {Status: {"state": "stopped"}, End: {"reason": "stopped"}}
+"""What differs at the end of a run that was stopped."""
+
+
+# ---------------------------------------------------------------------- a run in another process
+
+VIEWER = Seat(kind="viewer", name="pts/1 (11)")
+
+
+@pytest.mark.parametrize("key", ["q", "ctrl+c", "ctrl+q"])
+async def test_a_viewer_leaves_at_once_and_the_run_alone(tmp_path: Path, key: str) -> None:
+    link = RecordingLink()
+    app = make_app(fake_journal(tmp_path), link, seat=VIEWER)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.pause()
+        assert "q leave, the run goes on" in screen_text(app)
+        await pilot.press(key)
+    assert link.sent == []
+    assert app.return_value == 0
+
+
+@pytest.mark.parametrize(("key", "command"), PRESSES)
+async def test_a_viewer_has_every_key_and_signs_what_it_sends(
+    tmp_path: Path, key: str, command: tuple[object, ...]
+) -> None:
+    link = RecordingLink()
+    async with make_app(journal_of(tmp_path, *fake_start()), link, seat=VIEWER).run_test(size=(100, 30)) as pilot:
+        await pilot.press(key)
+        assert link.sent == [command]
+        assert link.commands[0].by == VIEWER.name
+
+
+async def test_a_viewer_stops_the_run_when_asked_twice_and_stays_with_its_end(tmp_path: Path) -> None:
+    link = RecordingLink()
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        for event in fake_start():
+            journal.say(event)
+        app = make_app(path, link, seat=VIEWER)
+        async with app.run_test(size=(160, 48), notifications=True) as pilot:
+            await polled_until(app, pilot, lambda: bool(app.view.switches))
+            await pilot.press("x")
+            await pilot.pause()
+            assert "Stop and save" in screen_text(app)
+            assert "ends it for everyone" in screen_text(app)
+            await pilot.press("n")
+            assert link.sent == []
+            await pilot.press("x", "y")
+            await pilot.pause()
+            assert link.sent == [("stop",)]
+            assert "STOPPING" in screen_text(app)
+            for event in fake_end(0):
+                journal.say(event)
+            await polled_until(app, pilot, lambda: app.view.end is not None)
+            await pilot.pause()
+            assert "FINISHED" in screen_text(app)
+            assert "val 98.70 %" in screen_text(app)
+            assert "the run goes on" not in screen_text(app)
+            await pilot.press("q")
+    assert app.return_value == 0
+
+
+async def test_a_read_only_screen_changes_nothing_and_says_so(tmp_path: Path) -> None:
+    link = RecordingLink()
+    app = make_app(fake_journal(tmp_path), ReadOnly(link), seat=Seat(kind="reader", name="pts/1 (11)"))
+    async with app.run_test(size=(160, 48), notifications=True) as pilot:
+        await pilot.pause()
+        assert "READ-ONLY  ? help  q leave, the run goes on" in screen_text(app)
+        await pilot.press("c", "space", "x", "y")
+        await pilot.pause()
+        assert "This screen is read-only" in screen_text(app)
+        assert not app.view.pending
+        assert "STOPPING" not in screen_text(app)
+        await pilot.press("question_mark")
+        await pilot.pause()
+        assert "Leave, the run goes on" in screen_text(app)
+        assert "Clip the gradients" not in screen_text(app)
+        assert link.sent == []
+
+
+async def test_a_run_that_dies_under_our_eyes_is_said_to_have_died_and_one_that_is_resumed_lives(
+    tmp_path: Path,
+) -> None:
+    link, gone = RecordingLink(), False
+    seat = Seat(kind="viewer", name="pts/1 (11)", has_died=lambda: gone)
+    app = make_app(fake_journal(tmp_path), link, seat=seat)
+    async with app.run_test(size=(160, 48), notifications=True) as pilot:
+        await pilot.pause()
+        assert "412 it/s" in screen_text(app)
+        await pilot.press("e")
+        assert app.view.pending
+        gone = True
+        app.poll()
+        await pilot.pause()
+        text = screen_text(app)
+        assert "✗ DIED at step 1,100" in text
+        assert "412 it/s" not in text
+        assert "ETA" not in text
+        assert "TRAIN" not in text
+        assert not app.view.pending
+        await pilot.press("c")
+        await pilot.pause()
+        assert [sent[0] for sent in link.sent] == ["eval"]
+        assert "The run has died" in screen_text(app)
+        gone = False
+        app.poll()
+        await pilot.pause()
+        assert "● TRAIN" in screen_text(app)
+        await pilot.press("c")
+        assert [sent[0] for sent in link.sent] == ["eval", "clip"]
+
+
+async def test_a_run_that_ended_as_its_process_went_has_not_died(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        for event in fake_start():
+            journal.say(event)
+
+        def gone() -> bool:
+            """It said its last words just before it went."""
+            with Journal.reopen(path, executed=10**9) as last:
+                for event in fake_end(0):
+                    last.say(event)
+            return True
+
+        journal.close()
+        app = make_app(path, seat=Seat(kind="viewer", name="pts/1 (11)", has_died=gone))
+        async with app.run_test(size=(160, 48)) as pilot:
+            await pilot.pause()
+            assert "FINISHED" in screen_text(app)
+            assert not app.view.died
+
+
+async def test_what_another_screen_changes_is_announced_with_who_did_it(tmp_path: Path) -> None:
+    path = tmp_path / "journal.sqlite"
+    with Journal(path) as journal:
+        for event in fake_start():
+            journal.say(event)
+        app = make_app(path, seat=VIEWER)
+        async with app.run_test(size=(160, 48), notifications=True) as pilot:
+            await polled_until(app, pilot, lambda: bool(app.view.switches))
+            for by, word in ((VIEWER.name, "eval"), ("--at", "shuffle"), ("pts/7 (9)", "clip"), ("key", "normalise")):
+                journal.say(Applied(id=by, word=word, value=False, by=by))
+            await polled_until(app, pilot, lambda: len(app.view.changes) == 4)
+            await pilot.pause()
+            told = [toast.message for toast in app._notifications]
+            assert told == ["clip off, by pts/7 (9)", "normalise off, by the run's own screen"]
+
+
+async def test_trouble_is_shown_as_long_as_it_lasts(tmp_path: Path) -> None:
+    link = RecordingLink()
+    app = make_app(fake_journal(tmp_path), link, seat=VIEWER)
+    async with app.run_test(size=(100, 30)) as pilot:
+        for trouble in ("The journal [cannot] be written.", None, "No space is left."):
+            link.trouble = trouble
+            app.poll()
+            await pilot.pause()
+            assert ("! " in screen_text(app).split("\n")[2]) == (trouble is not None)
+            assert trouble is None or trouble in screen_text(app)
+
+
+async def test_a_command_that_cannot_be_delivered_is_said_and_not_waited_for(tmp_path: Path) -> None:
+    class Broken(RecordingLink):
+        def send(self, command: AnyCommand) -> None:
+            raise UserError("The run takes no commands now.")
+
+    app = make_app(fake_journal(tmp_path), Broken(), seat=VIEWER)
+    async with app.run_test(size=(160, 48), notifications=True) as pilot:
+        await pilot.press("c")
+        await pilot.pause()
+        assert "The run takes no commands now." in screen_text(app)
+        assert not app.view.pending
 
 
 @pytest.mark.parametrize("over", ["question_mark", "q", "ctrl+p"])

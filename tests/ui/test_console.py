@@ -42,7 +42,7 @@ def seen(app: PaneApp) -> list[str]:
 
 TOLD: list[AnyEvent] = [
     LogLine(stream="run", text="MNIST in the user's cache"),
-    Applied(step=1204, id="1", word="clip", value=True, by="key", text="max_norm 1.0"),
+    Applied(step=1204, id="1", word="clip", value=True, by="key"),
     LogLine(step=1205, stream="stderr", text="UserWarning: look out"),
     Rejected(step=1206, id="2", word="register", by="--at", reason="nothing to repair"),
     Validation(
@@ -63,12 +63,12 @@ TOLD: list[AnyEvent] = [
 
 WORDS = [
     "· MNIST in the user's cache",
-    "→ step 1,204  clip on, max_norm 1.0 (by key)",
+    "→ step 1,204  clip on",
     "! UserWarning: look out",
-    "✗ step 1,206  register refused (by --at): nothing to repair",
+    "✗ step 1,206  register refused, asked by --at: nothing to repair",
     "◆ step 1,300  val 98.76 %  loss 0.0410  eval mode",
     "◆ step 1,300  val loss 0.500  train mode",
-    "→ step 1,301  validate (by key)",
+    "→ step 1,301  validate",
     "✓ step 1,302  checkpoint checkpoints/last.pt (3.0 MiB)",
     "  hello",
     "✗ step 1,304  failed: ValueError: no",

@@ -12,11 +12,10 @@ from tests.ui.fake_run import changes, fake_steps, fake_validation, fake_view
 from tuitrain.record.events import Applied, Step
 from tuitrain.record.journal import News
 from tuitrain.record.state import RunView
-from tuitrain.ui import trace
-from tuitrain.ui.arrays import Floats
+from tuitrain.record.traces import BUCKETS
 from tuitrain.ui.figures import gradient_figure, loss_figure
 from tuitrain.ui.plot import Figure, Series, draw
-from tuitrain.ui.trace import Trace, smoothed
+from tuitrain.ui.trace import smoothed
 
 STEPS = 1200
 
@@ -214,43 +213,10 @@ def test_a_long_run_is_drawn_from_few_points_and_keeps_every_spike() -> None:
     losses[77_777] = 50.0
     losses[33_333] = 0.01
     raw = named(loss_figure(view_of(losses)), "loss")
-    assert len(raw.x) <= 2 * trace.BUCKETS + 100
+    assert len(raw.x) <= 2 * BUCKETS + 1
     assert raw.x[raw.y.argmax()] == 77_778
     assert raw.x[raw.y.argmin()] == 33_334
     assert raw.x[-1] == 100_000
-
-
-def filled(y: Floats, cuts: Sequence[int]) -> Trace:
-    filling = Trace()
-    x = np.arange(len(y), dtype=np.float64)
-    for start, end in zip([0, *cuts], [*cuts, len(y)], strict=True):
-        filling.extend(x[start:end], y[start:end])
-    return filling
-
-
-numbers = st.floats(-1e6, 1e6) | st.sampled_from([math.nan, math.inf, -math.inf])
-
-
-@given(st.lists(numbers, max_size=200), st.data())
-def test_a_trace_does_not_depend_on_how_its_points_arrive_and_keeps_the_extremes(
-    values: list[float], data: st.DataObject
-) -> None:
-    y = np.array(values, np.float64)
-    cuts = sorted(data.draw(st.lists(st.integers(0, len(y)), max_size=10)))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trace, "BUCKETS", 8)
-        pieces, whole = filled(y, cuts), filled(y, [])
-    assert pieces.stride == whole.stride
-    for one, other in zip((*pieces.extremes(), *pieces.means()), (*whole.extremes(), *whole.means()), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-9, atol=1e-6)
-    x, kept = pieces.extremes()
-    assert len(x) <= 2 * 8 + max(1, pieces.stride)
-    assert (np.diff(x) >= 0).all()
-    assert np.isnan(kept).any() == np.isnan(y).any()
-    assert x[-1:].tolist() == [len(y) - 1][: len(y)]
-    if len(y) and not np.isnan(y).any():
-        assert kept.min() == y.min()
-        assert kept.max() == y.max()
 
 
 def slow_average(values: Sequence[float], decay: float) -> list[float]:

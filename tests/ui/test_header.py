@@ -132,6 +132,35 @@ def test_stopping_is_said_until_the_end() -> None:
     assert "STOPPED" in second(view)
 
 
+def test_a_run_that_was_stopped_and_goes_on_is_not_stopping() -> None:
+    view = fake_view()
+    assert view.run is not None
+    stop = Applied(id="1-1", word="stop", value=True, by="tuitrain stop (9)", time_s=5.0)
+    told(view, stop, Status(state="stopped"), Status(state="loading", message="Loading torch"))
+    assert "stops as soon as" not in second(view)
+    assert "— it/s" in first(view)
+    assert "ETA     —" in first(view)
+    told(view, msgspec.structs.replace(view.run, time_s=6.0), Status(state="running"))
+    assert "STOPPING" not in second(view)
+    assert "412 it/s" in first(view)
+    told(view, msgspec.structs.replace(stop, time_s=7.0))
+    assert "STOPPING" in second(view)
+
+
+def test_of_a_run_that_died_it_is_said_when_and_what_was_saved() -> None:
+    view = fake_view()
+    view.died = True
+    line = second(view)
+    assert f"✗ DIED at step {own_steps(STEPS, STEPS):,}" in line
+    assert "q leaves" in line
+    assert view.checkpoint is not None
+    assert f"last checkpoint step {view.checkpoint.step:,}" in line
+    assert "— it/s" in first(view)
+    assert "ETA" not in first(view)
+    view.checkpoint = None
+    assert "no checkpoint" in second(view)
+
+
 def test_what_is_pending_is_said() -> None:
     view = fake_view()
     view.sent(Checkpoint())

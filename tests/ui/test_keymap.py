@@ -139,6 +139,21 @@ def test_bindings_are_those_of_the_table() -> None:
     assert bound == {name for key in KEYS if key.command or key.action for name in key.keys.split(",")} - urgent
 
 
+def test_a_viewer_has_every_key_and_a_reader_those_of_the_screen() -> None:
+    assert keymap.keys_of("own") == KEYS
+    assert [key.name for key in keymap.keys_of("viewer")] == [key.name for key in KEYS]
+    reader = keymap.keys_of("reader")
+    assert {key.group for key in reader} == {"The screen"}
+    assert not [key.name for key in reader if key.command]
+
+
+def test_elsewhere_no_key_ends_the_run_without_asking() -> None:
+    changed = {key.name: key for key in keymap.keys_of("viewer") if key not in KEYS}
+    assert set(changed) == {"quit", "interrupt", "suspend"}
+    assert all("the run" in key.help.lower() and "goes on" in key.help for key in changed.values())
+    assert changed["quit"].footer == (2, "leave, the run goes on")
+
+
 def test_every_row_of_the_tips_has_a_key_that_sets_its_word() -> None:
     view = started()
     by_shown = {key.shown: key.name for key in KEYS}

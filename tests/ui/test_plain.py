@@ -208,6 +208,23 @@ def test_where_nobody_reads_it_falls_silent_and_still_knows_the_end(error: OSErr
     assert (printer.trouble is None) if trouble is None else (trouble in (printer.trouble or ""))
 
 
+def test_it_knows_when_nobody_reads_any_more() -> None:
+    with closing(Failing(BrokenPipeError())) as out:
+        printer = Printer(out, as_json=True)
+        assert not printer.is_closed
+        printer.show(News([step(1)], []))
+        assert printer.is_closed
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_without_steps_what_was_told_comes_as_it_was_told(as_json: bool) -> None:
+    told = [LogLine(stream="run", text=str(executed), executed=executed) for executed in (5, 3, 4)]  # 4: resumed
+    out = io.StringIO()
+    Printer(out, as_json=as_json, steps=False).show(News([step(1), step(2)], list(told)))
+    lines = out.getvalue().splitlines()
+    assert ([json.loads(line)["text"] for line in lines] if as_json else lines) == ["5", "3", "4"]
+
+
 def test_python_does_not_complain_at_exit_about_what_could_not_be_written() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
@@ -222,7 +239,7 @@ def follow_until(path: Path, is_over: Callable[[], bool], monkeypatch: pytest.Mo
     monkeypatch.setattr(plain, "POLL_INTERVAL_S", 0.0)
     out = io.StringIO()
     with closing(Reader(path)) as reader:
-        follow(reader, Printer(out, as_json=False), is_over)
+        follow(reader, Printer(out, as_json=False).show, is_over)
     return out.getvalue().splitlines()
 
 

@@ -1,73 +1,72 @@
-"""Checkpoints: written whole or not at all, with their SHA-256 beside them, loadable with weights_only."""
+"""Checkpoints on the disk: written whole or not at all, with their SHA-256 beside them, read only if it is theirs."""
 
 import hashlib
-import os
-import random
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
 
-from tuitrain.engine.rng import capture_rng
-from tuitrain.engine.training import Training
-from tuitrain.record.events import Value
+from tuitrain.engine.files import checkpoint_path, digest_path, list_checkpoints, sync_directory, write_synced
 
-FORMAT = 1
-KEEP = 3
-"""How many checkpoints of a run are kept."""
+FORMAT = 2
+"""What `run_state` gives, numbered."""
 
 
-def checkpoint_state(training: Training, counters: dict[str, int], switches: dict[str, Value]) -> dict[str, Any]:
-    """Everything that continues the run: tensors, numbers, strings and containers of them, nothing else."""
-    rng = capture_rng()
-    return {
-        "format": FORMAT,
-        "counters": counters,
-        "switches": switches,
-        "model": training.model.state_dict(),
-        "optimizer": training.optimizer.state_dict(),
-        "scheduler": None if training.scheduler is None else training.scheduler.state_dict(),
-        "batches": dict(training.train.state_dict()),
-        "rng": {
-            "python": repr(random.getstate()),
-            "numpy": None if rng.numpy is None else _plain_numpy_state(rng.numpy),
-            "cpu": rng.cpu,
-            "devices": list(rng.devices),
-        },
-    }
+class Unusable(Exception):
+    """A checkpoint cannot be resumed from; the message says why, without a capital or a full stop."""
 
 
-def write_checkpoint(directory: Path, step: int, state: dict[str, Any]) -> tuple[Path, str]:
+def write_checkpoint(directory: Path, step: int, state: dict[str, Any], *, keep: int) -> tuple[Path, str]:
     """Write `state` as step-N.pt with step-N.pt.sha256 beside it; the path and the digest. OSError if it cannot be.
 
     Both into temporary files, synced, then moved into place, and the directory synced, so that a checkpoint is there
-    whole, with its digest, or not at all; the newest KEEP are kept.
+    whole, with its digest, or not at all; the newest `keep` are kept.
     """
     directory.mkdir(exist_ok=True)
-    path = directory / f"step-{step:09d}.pt"
-    temporary, temporary_digest = path.with_suffix(".tmp"), path.with_suffix(".sha256.tmp")
+    path = checkpoint_path(directory, step)
+    digest_file = digest_path(path)
+    new, line, both = (directory / f"{path.name}.{part}.tmp" for part in ("new", "line", "both"))
     try:
-        _write_synced(temporary, lambda file: _save(state, file))
-        digest = _sha256(temporary)
-        _write_synced(temporary_digest, lambda file: file.write(f"{digest}  {path.name}\n".encode()))
-        temporary.replace(path)
-        temporary_digest.replace(path.with_suffix(".pt.sha256"))
+        write_synced(new, lambda file: _save(state, file))
+        digest = _sha256(new)
+        lines = f"{digest}  {path.name}\n".encode()
+        write_synced(line, lambda file: file.write(lines))
+        if digest_file.exists():  # one of the same step is replaced: whichever of the two is there, its digest is too
+            present = digest_file.read_bytes()
+            write_synced(both, lambda file: file.write(lines + present))
+            both.replace(digest_file)
+        new.replace(path)
+        line.replace(digest_file)
     finally:
-        temporary.unlink(missing_ok=True)
-        temporary_digest.unlink(missing_ok=True)
-    _sync_directory(directory)
-    for old in sorted(directory.glob("step-*.pt"))[:-KEEP]:
-        old.with_suffix(".pt.sha256").unlink(missing_ok=True)
+        for temporary in directory.glob("*.tmp"):  # those too that a killed process left
+            temporary.unlink(missing_ok=True)
+    sync_directory(directory)
+    for _, old in [entry for entry in list_checkpoints(directory) if entry[0] <= step][keep:]:
+        digest_path(old).unlink(missing_ok=True)
         old.unlink()
     return path, digest
 
 
-def _write_synced(path: Path, write: Callable[[BinaryIO], object]) -> None:
-    with path.open("wb") as file:
-        write(file)
-        file.flush()
-        os.fsync(file.fileno())
+def read_checkpoint(path: Path) -> tuple[dict[str, Any], str]:
+    """The state in a checkpoint, every tensor on the CPU, and its digest; Unusable where it is not what was written."""
+    try:
+        lines = digest_path(path).read_bytes().splitlines(keepends=True)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            if f"{digest}  {path.name}\n".encode() not in lines:
+                raise Unusable("it is damaged: its SHA-256 is not the one written beside it")
+            file.seek(0)
+            state = _load(file)
+    except OSError as error:
+        raise Unusable(f"{error.filename or path} cannot be read ({(error.strerror or str(error)).lower()})") from error
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise Unusable(f"it is not of format {FORMAT}, which this tuitrain reads")
+    return state, digest
+
+
+def set_aside(path: Path) -> Path:
+    """Give a checkpoint that cannot be used another name, so that none takes it for the newest; the new path."""
+    return path.replace(path.with_name(f"{path.name}.unusable"))
 
 
 def _save(state: dict[str, Any], file: BinaryIO) -> None:
@@ -77,25 +76,15 @@ def _save(state: dict[str, Any], file: BinaryIO) -> None:
         raise OSError(f"{file.name} could not be written whole: {str(error).splitlines()[0]}") from error
 
 
+def _load(file: BinaryIO) -> object:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # torch raises whatever comes of the bytes it meets
+        raise Unusable(f"torch cannot read it ({type(error).__name__})") from error
+
+
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _plain_numpy_state(state: dict[str, Any]) -> dict[str, Any]:
-    inner = state["state"]
-    return {
-        "bit_generator": state["bit_generator"],
-        "key": inner["key"].tolist(),
-        "pos": int(inner["pos"]),
-        "has_gauss": int(state["has_gauss"]),
-        "gauss": float(state["gauss"]),
-    }

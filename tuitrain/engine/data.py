@@ -84,6 +84,11 @@ class Batches:
         return -(-self._cursor // self.batch_size)
 
     @property
+    def left(self) -> int:
+        """Batches still to be given in this epoch; 0 before the first one."""
+        return -(-max(0, min(self._end, len(self._order)) - self._cursor) // self.batch_size)
+
+    @property
     def shuffle(self) -> bool:
         """Whether what is left of this epoch, and the next ones, come in random order."""
         return self._shuffle
@@ -99,17 +104,20 @@ class Batches:
 
     def __iter__(self) -> Iterator[Batch]:
         """Iterate over a new epoch, or over the rest of the one that was loaded."""
-        if not (self._resumed and self._cursor < len(self._order)):
+        if not (self._resumed and self.left):
             self._start_epoch()
         self._resumed = False
         self._iterators += 1
         return self._rest_of_epoch(self._iterators)
 
-    def state_dict(self) -> BatchesState:
-        """What continues these batches exactly from here, given the same data and batch size."""
+    def state_dict(self, *, last_again: bool = False) -> BatchesState:
+        """What continues these batches exactly from here, given the same data and batch size.
+
+        With `last_again` from the last batch given, which comes again.
+        """
         return {
             "order": self._order.clone(),
-            "cursor": self._cursor,
+            "cursor": (self.position - 1) * self.batch_size if last_again else self._cursor,
             "generator": self._generator.get_state(),
             "shuffle": self._shuffle,
         }
@@ -132,7 +140,7 @@ class Batches:
         self._resumed = True
 
     def _rest_of_epoch(self, iterator: int) -> Iterator[Batch]:
-        while iterator == self._iterators and self._cursor < min(self._end, len(self._order)):
+        while iterator == self._iterators and self.left:
             yield self._cut()
 
     def _cut(self) -> Batch:

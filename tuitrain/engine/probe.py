@@ -5,8 +5,10 @@ overfitting one batch, stopping) happens in `_between_steps`, where the loop is 
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from itertools import chain
+from typing import Any, Literal, NamedTuple, TypeVar
 
+import msgspec
 from torch import Tensor
 
 from tuitrain.engine.data import Batch, Batches
@@ -30,6 +32,8 @@ SAMPLE_INTERVAL_S = 0.25
 NORMS_INTERVAL_S = 1.0
 REPORT_INTERVAL_S = 0.5
 VITALS_INTERVAL_S = 1.0
+
+_T = TypeVar("_T")
 
 
 class _Note(NamedTuple):
@@ -59,6 +63,7 @@ class Probe:
         save: Callable[["Probe"], None],
         eval_in_validation: bool = True,
         max_steps: int | None = None,
+        checkpoint_every: int | None = None,
         attended: bool = True,
     ) -> None:
         """`save` writes a checkpoint; `attended` says whether anyone can send commands while the run goes on."""
@@ -70,11 +75,19 @@ class Probe:
         self.scalars = Scalars(training.device, self._deliver)
         self.tree = TreeReader(training.model, training.optimizer, recorder)
         self.tips: Sequence[Tip] = ()
-        self.steering = Steering(self, inbox, save=save, max_steps=max_steps, attended=attended)
+        self.steering = Steering(
+            self, inbox, save=save, max_steps=max_steps, checkpoint_every=checkpoint_every, attended=attended
+        )
         self.last_validation: Validation | None = None
         """The last one of the run's own weights in the mode switched."""
+        self.batch_at_hand = False
+        """Whether a batch was given whose own step is still to come."""
         self._snapshot: Snapshot | None = None
         self._held_since = 0
+        self._validated_at: int | None = None
+        """Executed steps at the last validation that the run makes by itself."""
+        self._resumed = False
+        """Whether the epoch that was saved is still to be taken up."""
         self._norms: Norms | None = None
         self._parameters = optimized(training.optimizer)
         self._sampling = False
@@ -85,9 +98,11 @@ class Probe:
 
     # ------------------------------------------------------------------ what the loop calls
 
-    def begin(self, tips: Sequence[type[Tip]]) -> None:
-        """Take up the tips, and say how everything stands before the first step."""
+    def begin(self, tips: Sequence[type[Tip]], resume: Callable[["Probe"], None] | None = None) -> None:
+        """Take up the tips, and say how everything stands before the first step, or the next: `resume` goes there."""
         self.tips = [tip(self) for tip in tips]
+        if resume is not None:
+            resume(self)
         self.structure_changed()
         self.steering.say_switches()
         self._look_at_modes("train")
@@ -95,25 +110,25 @@ class Probe:
 
     def epochs(self, count: int) -> Iterator[int]:
         """The epochs of the run that are still to do, counted from 1."""
-        for epoch in range(self.position.epoch + 1, count + 1):
+        first = max(1, self.position.epoch) if self._resumed else self.position.epoch + 1
+        for epoch in range(first, count + 1):
             self.position.epoch = epoch
             self.say_state("running")
             yield epoch
 
     def batches(self, source: Batches) -> Iterator[Batch]:
         """The batches of an epoch as the model receives them; while overfitting, the held one again and again."""
-        iterator = iter(source)
+        left = self._left_of_epoch(source)
         self._between_steps()
-        for raw, targets in iterator:
-            while True:
+        for raw, targets in left:
+            self.batch_at_hand = True
+            while self.batch_at_hand:
                 self.steering.batch_at_hand()
                 batch = self._ready(raw, targets)
                 self._sample(*batch)
                 yield batch
-                again = self.overfitting
+                self.batch_at_hand = self.overfitting  # once more: held on or, just released, the next real batch
                 self._between_steps()
-                if not again:  # else once more: held on or, just released, the next real batch
-                    break
 
     def clip(self) -> None:
         """After backward: clip as switched, and measure the norms."""
@@ -143,20 +158,32 @@ class Probe:
         self._norms = None
 
     def validate(self, cause: Literal["epoch", "asked", "end"], modes: Sequence[Literal["eval", "train"]] = ()) -> None:
-        """Validate in the mode switched, or in each of `modes`; leaves no trace."""
+        """Validate in the mode switched, or in each of `modes`; leaves no trace.
+
+        Not at an epoch's end where the run was saved after it had validated there.
+        """
+        if cause == "epoch" and self._validated_at == self.position.executed:
+            return
         self.flush(wait=True)
-        for mode in modes or ("eval" if self.eval_in_validation else "train",):
-            self._validate_in(mode, cause)
+        results = [
+            self._validate_in(mode, cause) for mode in modes or ("eval" if self.eval_in_validation else "train",)
+        ]
+        for result in results:  # all or none, where it is broken off
+            self._say_validation(result)
+        if cause != "asked":
+            self._validated_at = self.position.executed
         self._look_at_modes("train")
         self.publish()
         self.say_state("paused" if self.steering.paused else "running")
 
     def finish(self, *, validate: bool) -> None:
-        """After the last step: let go of a held batch, answer what still waits, and deliver every scalar."""
-        self.steering.release_batch()
+        """After the last step: save the run as it stands, let go of a held batch, and answer what still waits."""
         validated = self.last_validation is not None and self.last_validation.executed == self.position.executed
         if validate and not validated:
             self.validate("end")
+        self.steering.take_what_is_due()
+        self.steering.try_to_save()  # what is held, and what waits, is taken up again if the run is resumed
+        self.release_batch(restore=True)
         self.steering.reject_the_rest()
         self.flush(wait=True)
 
@@ -172,6 +199,13 @@ class Probe:
         """Steps executed on the batch that is held, or was held last."""
         return self.position.executed - self._held_since
 
+    @property
+    def at_the_end(self) -> bool:
+        """Whether the last batch of the last epoch was trained on: nothing is left to do."""
+        train = self.training.train
+        at_last_batch = self.position.epoch == self.training.epochs and train.position == len(train)
+        return at_last_batch and not self.batch_at_hand
+
     def hold_batch(self) -> None:
         """Capture everything, and train on the batch just fetched alone until it is released."""
         training = self.training
@@ -183,6 +217,38 @@ class Probe:
         snapshot, self._snapshot = self._snapshot, None
         if restore and snapshot is not None:
             snapshot.restore()
+
+    def held_moment(self, look: Callable[[], _T]) -> _T | None:
+        """What `look` sees of the moment at which the held batch was held; None if none is. Leaves no trace."""
+        if self._snapshot is None:
+            return None
+        training, held = self.training, self._snapshot
+        present = capture(training.model, training.optimizer, training.scheduler)
+        held.restore()
+        try:
+            return look()
+        finally:
+            self._snapshot = capture(training.model, training.optimizer, training.scheduler)
+            present.restore()
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the probe itself, between two steps."""
+        return {
+            "held_since": self._held_since,
+            "batch_at_hand": self.batch_at_hand,
+            "validated_at": self._validated_at,
+            "last_validation": msgspec.to_builtins(self.last_validation),
+            "eval_in_validation": self.eval_in_validation,
+        }
+
+    def load_state(self, state: dict[str, Any], *, held: Snapshot | None) -> None:
+        """Go on between those two steps, with the batch held from `held` on, if any."""
+        self._snapshot, self._held_since = held, state["held_since"]
+        self.batch_at_hand = state["batch_at_hand"]
+        self._validated_at = state["validated_at"]
+        self.last_validation = msgspec.convert(state["last_validation"], Validation | None)
+        self.eval_in_validation = state["eval_in_validation"]
+        self._resumed = True
 
     def structure_changed(self) -> None:
         """Look at the model's structure anew, and say it."""
@@ -211,6 +277,14 @@ class Probe:
         self.recorder.say(Status, state=state)
 
     # ------------------------------------------------------------------ within
+
+    def _left_of_epoch(self, source: Batches) -> Iterator[Batch]:
+        """A new epoch's batches; of the epoch that was saved those left, beginning with the one then at hand."""
+        resumed, self._resumed = self._resumed, False
+        if resumed and source.position == len(source):
+            return iter(())
+        batches = iter(source)
+        return chain([next(batches)], batches) if resumed and self.batch_at_hand else batches
 
     def _between_steps(self) -> None:
         """The one place where anything is applied: no forward, backward or optimizer step is under way."""
@@ -260,11 +334,11 @@ class Probe:
                 self.tree.publish()
             self._mode_in_tree = mode
 
-    def _validate_in(self, mode: Literal["eval", "train"], cause: Literal["epoch", "asked", "end"]) -> None:
+    def _validate_in(self, mode: Literal["eval", "train"], cause: Literal["epoch", "asked", "end"]) -> Validation:
         self.say_state("validating")
         result = evaluate(self.training, mode, self._validation_batch_done)
         position = self.position
-        validation = Validation(
+        return Validation(
             executed=position.executed,
             step=position.step,
             time_s=self.recorder.now_s,
@@ -273,8 +347,10 @@ class Probe:
             cause=cause,
             **result._asdict(),
         )
+
+    def _say_validation(self, validation: Validation) -> None:
         self.recorder.journal.say(validation)
-        if not self.overfitting and (mode == "eval") == self.eval_in_validation:
+        if not self.overfitting and (validation.mode == "eval") == self.eval_in_validation:
             self.last_validation = validation
         for tip in self.tips:
             tip.on_validation(validation)

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any, Literal
 
 from tuitrain.record.events import AnyEvent, LogLine, Step
@@ -31,6 +31,11 @@ class Recorder:
     def now_s(self) -> float:
         """Seconds since the run began."""
         return time.perf_counter() - self._began_s
+
+    def go_on_from(self, position: Position, time_s: float) -> None:
+        """Be at a position of the run, so many seconds after it began."""
+        self.position.step, self.position.executed, self.position.epoch = astuple(position)
+        self._began_s = time.perf_counter() - time_s
 
     def say(self, kind: type[AnyEvent], **fields: Any) -> None:  # noqa: ANN401 - the fields of the event
         """Record an event of a kind (any but Step) as of now."""

@@ -68,8 +68,13 @@ def all_tensors(model: nn.Module) -> list[Tensor]:
     return list(tensors.values())
 
 
+def weights_in(value: object) -> list[Tensor]:
+    """The trainable tensors that stand in a value or its containers, in order; not those of modules in it."""
+    return [item for _, item in _search(value, "", 0) if isinstance(item, Tensor)]
+
+
 def _search(value: object, path: str, depth: int) -> Iterator[tuple[str, nn.Module | Tensor]]:
-    if isinstance(value, nn.Module) or (isinstance(value, Tensor) and _is_weight(value)):
+    if isinstance(value, nn.Module) or (isinstance(value, Tensor) and is_weight(value)):
         yield path, value
     elif depth < MAX_DEPTH:
         for where, item in _items(value, path):
@@ -85,6 +90,6 @@ def _items(value: object, path: str) -> Iterator[tuple[str, object]]:
         yield from ((f"{path}{{{index}}}", item) for index, item in enumerate(value))
 
 
-def _is_weight(tensor: Tensor) -> bool:
+def is_weight(tensor: Tensor) -> bool:
     """A tensor that training would change: a leaf that asks for gradients, of a floating type."""
     return tensor.requires_grad and tensor.is_leaf and torch.is_floating_point(tensor)

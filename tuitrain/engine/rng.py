@@ -1,5 +1,6 @@
 """The state of every random number generator that a training run may draw from."""
 
+import importlib
 import random
 import sys
 from typing import Any, NamedTuple
@@ -15,6 +16,7 @@ class RngState(NamedTuple):
     """None where NumPy's global generator was not loaded."""
     cpu: torch.Tensor
     devices: tuple[torch.Tensor, ...]
+    """One an accelerator, where they are in use."""
 
 
 def capture_rng() -> RngState:
@@ -28,30 +30,38 @@ def restore_rng(state: RngState) -> None:
     """Put every generator back to a captured moment."""
     random.setstate(state.python)
     if state.numpy is not None:
-        sys.modules["numpy.random"].set_state(state.numpy)
+        importlib.import_module("numpy.random").set_state(state.numpy)
     torch.set_rng_state(state.cpu)
-    for index, device_state in enumerate(state.devices):
-        _set_device_state(index, device_state)
+    module = _accelerator_in_use()
+    if module is None:
+        return
+    if not _per_index():
+        for device_state in state.devices:
+            module.set_rng_state(device_state)
+        return
+    for index, device_state in zip(range(torch.accelerator.device_count()), state.devices, strict=False):
+        module.set_rng_state(device_state, index)
 
 
 def _device_states() -> tuple[torch.Tensor, ...]:
-    if not torch.accelerator.is_available():
+    module = _accelerator_in_use()
+    if module is None:
         return ()
-    module = _accelerator()
     if not _per_index():
         return (module.get_rng_state(),)
     return tuple(module.get_rng_state(index) for index in range(torch.accelerator.device_count()))
 
 
-def _set_device_state(index: int, state: torch.Tensor) -> None:
-    if _per_index():
-        _accelerator().set_rng_state(state, index)
-    else:
-        _accelerator().set_rng_state(state)
+def _accelerator_in_use() -> Any:  # noqa: ANN401 - torch types device modules as Any
+    """The module of the accelerator; None where there is none, or nothing in this process has used it yet.
 
-
-def _accelerator() -> Any:  # noqa: ANN401 - torch types device modules as Any
-    return torch.get_device_module(torch.accelerator.current_accelerator())
+    To ask an idle one for its generator would set it up: hundreds of MiB on a GPU that others may be using.
+    """
+    if not torch.accelerator.is_available():
+        return None
+    module = torch.get_device_module(torch.accelerator.current_accelerator())
+    is_initialized = getattr(module, "is_initialized", None)
+    return module if is_initialized is None or is_initialized() else None
 
 
 def _per_index() -> bool:

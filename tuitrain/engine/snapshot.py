@@ -110,13 +110,13 @@ def _capture_tensor(tensor: Tensor) -> _TensorState:
 
 def _restore_tensor(state: _TensorState) -> None:
     tensor, values, gradient, requires_grad = state
-    _write(tensor, values)
+    write_values(tensor, values)
     if tensor.is_leaf:
         tensor.requires_grad_(requires_grad)
         tensor.grad = gradient
 
 
-def _write(target: Tensor, values: Tensor) -> None:
+def write_values(target: Tensor, values: Tensor) -> None:
     """Copy `values` into `target` in place; where it is an expanded view, once for all that shares its memory."""
     if target.layout is torch.strided:
         for dimension, stride in enumerate(target.stride()):
@@ -203,7 +203,7 @@ def _put_back(saved: _Saved) -> Any:  # noqa: ANN401 - any attribute of any modu
     original, content = saved
     match original:
         case Tensor() if content is not None:
-            _write(original, content)
+            write_values(original, content)
         case np.ndarray():
             original[...] = content
         case torch.Generator():

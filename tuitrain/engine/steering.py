@@ -2,7 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from tuitrain.engine.learning_rate import learning_rate, set_learning_rate
 from tuitrain.engine.tip import Refused, Tip
@@ -35,24 +37,40 @@ class Steering:
         *,
         save: Callable[["Probe"], None],
         max_steps: int | None,
+        checkpoint_every: int | None,
         attended: bool,
     ) -> None:
-        """`save` writes a checkpoint; `attended` says whether anyone can send commands while the run goes on."""
+        """Steer `probe`.
+
+        `save` writes a checkpoint; after every `checkpoint_every` of the run's own steps it is called unasked.
+        `attended` says whether anyone can send commands while the run goes on.
+        """
         self.paused = False
         self._probe = probe
         self._inbox = inbox
         self._save = save
         self._max_steps = max_steps
+        self._checkpoint_every = checkpoint_every
         self._attended = attended
         self._due: deque[AnyCommand] = deque()
         self._awaiting_batch: list[Set] = []
+        self._carried: list[tuple[int, AnyCommand]] = []
+        """What was scheduled before the run was resumed."""
         self._steps_allowed = 0
         self._stopping = False
+        self._resumed = False
+        """Whether the next boundary between two steps is the one that the run was saved at."""
+        self.saved_step = 0
+        """The run's own step of the last checkpoint."""
+        self._tried_step = 0
+        """The one at which it was last tried."""
 
     def between_steps(self) -> None:
         """Apply what is due, wait while paused; raises StopTraining where the run ends."""
-        self._steps_allowed -= self._steps_allowed > 0
-        self._due.extend(self._inbox.due(self._probe.position.executed))
+        self._steps_allowed -= self._steps_allowed > 0 and not self._resumed
+        self._resumed = False
+        self._save_if_due()
+        self.take_what_is_due()
         while self._due:
             self._apply(self._due.popleft())
         if not self._attended:
@@ -75,14 +93,11 @@ class Steering:
         if self._inbox.stop_sent and not self._stopping:
             raise StopTraining("stopped")
 
-    def release_batch(self) -> None:
-        """Let go of a held batch as if by command."""
-        if self._probe.overfitting:
-            self._apply(Set(name="overfit", value=False, by="tuitrain"))
-
     def reject_the_rest(self) -> None:
         """Answer, at the end of the run, every command that was not; a Stop has what it wanted."""
+        self._inbox.close()
         executed = self._probe.position.executed
+        later = "" if self._probe.at_the_end else ": it comes if the run is resumed"
         left = [*self._awaiting_batch, *self._due, *self._inbox.due(executed)]
         self._awaiting_batch.clear()
         self._due.clear()
@@ -90,9 +105,28 @@ class Steering:
             if isinstance(command, commands.Stop):
                 self._say_applied(command, True)
             else:
-                self._reject(command, "the run has ended.")
-        for at, command in self._inbox.scheduled:
-            self._reject(command, f"the run ended after {executed} executed steps, before {at}.")
+                self._reject(command, f"the run has ended{later}.")
+        for at, command in self._scheduled:
+            self._reject(command, f"the run ended after {executed} executed steps, before {at}{later}.")
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps: whether it pauses, and every command that still waits."""
+        return {
+            "paused": self.paused,
+            "steps_allowed": self._steps_allowed,
+            "awaiting_batch": msgspec.to_builtins(self._awaiting_batch),
+            "due": msgspec.to_builtins([command for command in self._due if not isinstance(command, commands.Stop)]),
+            "scheduled": msgspec.to_builtins(self._scheduled),
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on at the boundary between two steps at which the state was taken."""
+        self.paused, self._steps_allowed = state["paused"], state["steps_allowed"]
+        self._awaiting_batch = msgspec.convert(state["awaiting_batch"], list[Set])
+        self._due.extend(msgspec.convert(state["due"], list[AnyCommand]))
+        self._carried = msgspec.convert(state["scheduled"], list[tuple[int, AnyCommand]])
+        self._resumed = True
+        self.saved_step = self._tried_step = self._probe.position.step
 
     def switches(self) -> dict[str, Value]:
         """The value of every switch, read back from where it holds."""
@@ -103,13 +137,43 @@ class Steering:
         """Say the value of every switch."""
         self._probe.recorder.say(Switches, values=self.switches())
 
+    @property
+    def _scheduled(self) -> list[tuple[int, AnyCommand]]:
+        """What is scheduled and not yet due."""
+        return [*self._carried, *self._inbox.scheduled]
+
+    def take_what_is_due(self) -> None:
+        """Take every command that was sent, or scheduled for now, to those that wait."""
+        executed = self._probe.position.executed
+        while self._carried and self._carried[0][0] <= executed:
+            self._due.append(self._carried.pop(0)[1])
+        self._due.extend(self._inbox.due(executed))
+
+    def _save_if_due(self) -> None:
+        """Write the checkpoint of every so many steps, once at each."""
+        step = self._probe.position.step
+        if self._checkpoint_every is not None and step != self._tried_step and step % self._checkpoint_every == 0:
+            self.try_to_save()
+
+    def try_to_save(self) -> None:
+        """Write a checkpoint; where it cannot be written, say so and go on."""
+        try:
+            self._save_now()
+        except Refused as refusal:
+            self._probe.recorder.log(str(refusal))
+
+    def _save_now(self) -> None:
+        self._tried_step = self._probe.position.step
+        self._save(self._probe)
+        self.saved_step = self._tried_step
+
     def _let_go(self) -> None:
         """With nobody there, what would go on for ever ends by itself."""
         probe = self._probe
         if self.paused:  # what is scheduled comes after executed steps, of which there would be none
             self._apply(Set(name="pause", value=False, by="tuitrain"))
-        if probe.overfitting and not self._inbox.scheduled and probe.steps_held >= probe.training.overfit_steps:
-            self.release_batch()
+        if probe.overfitting and not self._scheduled and probe.steps_held >= probe.training.overfit_steps:
+            self._apply(Set(name="overfit", value=False, by="tuitrain"))
 
     def _wait_while_paused(self) -> None:
         self._probe.flush(wait=True)
@@ -131,8 +195,11 @@ class Steering:
         except Refused as refusal:
             self._reject(command, str(refusal))
             return
+        except StopTraining:
+            self._due.appendleft(command)  # broken off: answered with those that wait, and done if the run is resumed
+            raise
         except Exception as error:  # it ends the run; answered before it does
-            self._reject(command, "the run was stopped." if isinstance(error, StopTraining) else f"it failed: {error}")
+            self._reject(command, f"it failed: {error}")
             raise
         self._say_applied(command, value)
         self.say_switches()
@@ -166,7 +233,7 @@ class Steering:
             case commands.Validate():
                 probe.validate("asked", ("eval", "train"))
             case commands.Checkpoint():
-                self._save(probe)
+                self._save_now()
             case commands.Stop():
                 self._stopping = True
         return True

@@ -1,7 +1,7 @@
 """What a tip is to the probe: the words it answers, what it looks at, and what it reports."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from torch import Tensor
 
@@ -49,6 +49,13 @@ class Tip:
 
     def on_validation(self, validation: Validation) -> None:
         """Look at the result of a validation."""
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the tip: plain data and tensors, for torch.load(weights_only=True)."""
+        return {}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Take up what `state` gave; the model is still as it was built."""
 
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """Verdict, a summary of a few words, and the evidence as rows of name and text."""

@@ -6,7 +6,7 @@ A person types the same words after `--at K`: see `parse`.
 import itertools
 import math
 import os
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -16,6 +16,8 @@ from tuitrain.record.events import Value
 _serial = itertools.count(1)
 
 Kind = Literal["switch", "positive", "choice"]
+Token = Annotated[str, msgspec.Meta(pattern=r"\A[\w.-]{1,64}\Z")]
+"""A short name without spaces or control characters: checked where a command comes from elsewhere."""
 
 
 class Word(msgspec.Struct, frozen=True):
@@ -49,7 +51,7 @@ def new_id() -> str:
 class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", tag=str.lower):
     """Something to do between two steps."""
 
-    id: str = msgspec.field(default_factory=new_id)
+    id: Token = msgspec.field(default_factory=new_id)
     by: str = "key"
     """Who sent it: "key", "--at", or the name of a viewer."""
 
@@ -62,8 +64,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, tag_field="command", ta
 class Set(Command, frozen=True, kw_only=True):
     """Give a switch a value."""
 
-    name: str
-    value: Value
+    name: Token
+    value: bool | float | Token
 
     @property
     def word(self) -> str:
@@ -110,6 +112,14 @@ def parse_value(name: str, raw: str) -> Value:
     raise UserError(f"{name}={raw} is not possible: {name} takes {allowed(name)}.")
 
 
+def check(command: AnyCommand) -> None:
+    """UserError if a command gives a word a value that the word does not take; an unknown word is left to the run."""
+    if isinstance(command, Set) and command.name in WORDS and not _is_possible(WORDS[command.name], command.value):
+        raise UserError(
+            f"{command.name}={spell(command.value)} is not possible: {command.name} takes {allowed(command.name)}."
+        )
+
+
 def allowed(name: str) -> str:
     """What may be written after `name=`, in words."""
     word = WORDS[name]
@@ -123,6 +133,14 @@ def spell(value: Value) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return value if isinstance(value, str) else f"{value:.4g}"
+
+
+def _is_possible(word: Word, value: Value) -> bool:
+    if isinstance(value, str):
+        return value in word.choices
+    if isinstance(value, bool):
+        return word.kind == "switch"
+    return word.kind == "positive" and value > 0 and math.isfinite(value)
 
 
 def _is_positive(raw: str) -> bool:

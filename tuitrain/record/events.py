@@ -171,7 +171,6 @@ class Applied(Event, frozen=True, kw_only=True):
     word: str
     value: Value
     by: str
-    text: str = ""
 
 
 class Rejected(Event, frozen=True, kw_only=True):

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tuitrain.record.commands import AnyCommand, Set
+from tuitrain.record.curves import STEP_COLUMNS, table_of
 from tuitrain.record.events import (
     AnyEvent,
     Applied,
@@ -27,7 +28,8 @@ from tuitrain.record.events import (
     Value,
     Vitals,
 )
-from tuitrain.record.journal import News
+from tuitrain.record.reader import News
+from tuitrain.record.traces import Traces
 
 Column = npt.NDArray[np.float64]
 
@@ -38,31 +40,30 @@ Told = LogLine | Validation | Applied | Rejected | Checkpoint | Status | End
 
 
 class Curve:
-    """The executed steps as columns, one float64 array a field, growing at the end.
+    """The newest executed steps as columns, one float64 array a field, growing at the end.
 
-    `column(name)` is a view of shape [len(curve)]; it stays valid, and unchanged, when the curve grows.
+    Holds at least the last KEPT steps, and at most twice as many. `column(name)` is a view of shape [len(curve)]; it
+    stays valid, and unchanged, when the curve grows.
     """
 
-    COLUMNS = (
-        "executed", "step", "time_s", "loss", "norm_before", "norm_after", "max_norm", "lr", "accuracy", "overfit",
-    )  # fmt: skip
+    KEPT = 8192
+    COLUMNS = STEP_COLUMNS
 
     def __init__(self) -> None:
         self._length = 0
-        self._table = np.empty((len(self.COLUMNS), 1024))
+        self._table = np.empty((len(self.COLUMNS), 2 * self.KEPT))
 
     def __len__(self) -> int:
+        """How many steps are held."""
         return self._length
 
-    def extend(self, steps: list[Step]) -> None:
-        """Append steps, in order."""
-        end = self._length + len(steps)
-        if end > self._table.shape[1]:
-            grown = np.empty((len(self.COLUMNS), max(end, 2 * self._table.shape[1])))
-            grown[:, : self._length] = self._table[:, : self._length]
-            self._table = grown
-        for row, name in enumerate(self.COLUMNS):
-            self._table[row, self._length : end] = [getattr(step, name) for step in steps]
+    def extend(self, table: Column) -> None:
+        """Append steps, in order, as a table (11, N)."""
+        if self._length + table.shape[1] > self._table.shape[1]:
+            table = np.concatenate([self._table[:, : self._length], table], axis=1)[:, -self.KEPT :]
+            self._table, self._length = np.empty_like(self._table), 0
+        end = self._length + table.shape[1]
+        self._table[:, self._length : end] = table
         self._length = end
 
     def column(self, name: str) -> Column:
@@ -81,11 +82,22 @@ class RunView:
     """Everything a viewer shows of one run."""
 
     def __init__(self) -> None:
+        self.pending: dict[str, Pending] = {}
+        self.told = 0
+        """How much was ever put on the timeline; it holds the last of it."""
+        self.life = 0
+        """How often all that was known became void, because the run went on from a checkpoint."""
+        self._begin()
+
+    def _begin(self) -> None:
+        """Know nothing of the run."""
         self.curve = Curve()
+        """The newest steps."""
+        self.traces = Traces()
+        """The curves of the whole run, for drawing."""
         self.run: Run | None = None
         self.status = Status(state="loading")
         self.switches: dict[str, Value] = {}
-        self.pending: dict[str, Pending] = {}
         self.changes: list[Applied] = []
         self.rejected: Rejected | None = None
         self.validations: list[Validation] = []
@@ -95,12 +107,12 @@ class RunView:
         self.mode: Mode | None = None
         self.findings: list[Finding] = []
         self.timeline: deque[Told] = deque(maxlen=TIMELINE_LENGTH)
-        self.told = 0
-        """How much was ever put on the timeline; it holds the last of it."""
         self.vitals: Vitals | None = None
         self.checkpoint: Checkpoint | None = None
         self.end: End | None = None
         self.last_step: Step | None = None
+        self.died = False
+        """Whether the process that trained was found gone although the run had not ended: set by whoever looks."""
 
     def sent(self, command: AnyCommand) -> None:
         """Remember a command as pending until the journal answers it."""
@@ -118,8 +130,15 @@ class RunView:
 
     def update(self, news: News) -> None:
         """Fold in what a reader found."""
-        self.curve.extend(news.steps)
+        if news.anew:
+            self.life += 1
+            self._begin()
+        if news.overview is not None:
+            self.curve, self.traces = Curve(), Traces(news.overview)
         if news.steps:
+            table = table_of(news.steps)
+            self.curve.extend(table)
+            self.traces.extend(table)
             self.last_step = news.steps[-1]
         for event in news.events:
             self._fold(event)

@@ -8,7 +8,9 @@ import math
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
-from typing import ClassVar
+from typing import Any, ClassVar
+
+import msgspec
 
 from tuitrain.engine.probe import Probe
 from tuitrain.engine.tip import Tip
@@ -64,6 +66,15 @@ class GradientClipping(Tip):
             if not math.isfinite(step.norm_before) or step.norm_before > EXPLODING_FACTOR * typical:
                 self._spikes.append(step.executed)
             self._recent.append(step)
+
+    def state(self) -> dict[str, Any]:
+        """The steps kept, and which of them stood out."""
+        return {"recent": msgspec.to_builtins(list(self._recent)), "spikes": list(self._spikes)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from the steps kept."""
+        self._recent.extend(msgspec.convert(state["recent"], list[Step]))
+        self._spikes.extend(state["spikes"])
 
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """The share of clipped steps, the typical norm, and whether it explodes."""

@@ -4,8 +4,9 @@ Eval mode changes what dropout and batch norm do; `torch.no_grad` saves memory: 
 """
 
 from collections.abc import Sequence
-from typing import ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
+import msgspec
 from torch import nn
 
 from tuitrain.engine.modes import census
@@ -52,6 +53,15 @@ class Modes(Tip):
         evaluated, trained = self._last.get("eval"), self._last.get("train")
         if evaluated and trained and evaluated.executed == trained.executed:
             self._pair = _Pair(evaluated, trained)
+
+    def state(self) -> dict[str, Any]:
+        """The results kept."""
+        return {"last": msgspec.to_builtins(self._last), "pair": msgspec.to_builtins(self._pair)}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on from the results kept."""
+        self._last = msgspec.convert(state["last"], dict[Literal["eval", "train"], Validation])
+        self._pair = msgspec.convert(state["pair"], _Pair | None)
 
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """The gap in points of accuracy between the modes, where both were measured on the same weights."""

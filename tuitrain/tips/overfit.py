@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
+
+import msgspec
 
 from tuitrain.engine.probe import Probe
 from tuitrain.engine.tip import Refused, Tip
@@ -62,6 +64,21 @@ class OverfitOneBatch(Tip):
                 self._last = step
                 if self._outcome == "none":
                     self._judge(step, self._first)
+
+    def state(self) -> dict[str, Any]:
+        """The curve's two ends, and the verdict."""
+        return {
+            "first": msgspec.to_builtins(self._first),
+            "last": msgspec.to_builtins(self._last),
+            "outcome": self._outcome,
+            "outcome_steps": self._outcome_steps,
+        }
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Go on with the curve."""
+        self._first = msgspec.convert(state["first"], Step | None)
+        self._last = msgspec.convert(state["last"], Step | None)
+        self._outcome, self._outcome_steps = state["outcome"], state["outcome_steps"]
 
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """PASS or FAIL, the steps it took, and where the loss went."""

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tuitrain.engine.gradients import optimized
 from tuitrain.engine.probe import Probe
-from tuitrain.engine.registry import Loose, all_tensors, loose_attributes
+from tuitrain.engine.registry import Loose, all_tensors, loose_attributes, weights_in
 from tuitrain.engine.tip import Refused, Tip
 from tuitrain.record.events import Step, Value, Verdict
 
@@ -56,6 +56,26 @@ class Registration(Tip):
         elif not self.probe.tree.loose:
             raise Refused("everything was registered by the model itself; there is no repair to undo.")
         self.probe.structure_changed()
+
+    def state(self) -> dict[str, Any]:
+        """Whether the repair is in force, and then the tensors that it stands in for, which undoing it brings back."""
+        tensors = [(tensor.detach(), tensor.grad) for tensor in self._replaced()]
+        return {"repaired": bool(self._repairs), "replaced": tensors, "confirmed": self._confirmed}
+
+    def load_state(self, state: dict[str, Any]) -> None:
+        """Repair the model as it was repaired."""
+        self._confirmed = state["confirmed"]
+        if not state["repaired"]:
+            return
+        self._repair()
+        for tensor, (values, gradient) in zip(self._replaced(), state["replaced"], strict=True):
+            tensor.detach().copy_(values)
+            tensor.grad = None if gradient is None else gradient.to(tensor.device)
+
+    def _replaced(self) -> list[Tensor]:
+        """The tensors for which parameters of their own stand in the model."""
+        held = [item for repair in self._repairs for item in weights_in(repair.original)]
+        return [tensor for tensor in held if not isinstance(tensor, nn.Parameter)]
 
     def on_steps(self, steps: Sequence[Step]) -> None:
         """After the first steps look once more: by then a backward pass tells what is used."""
@@ -131,8 +151,8 @@ def _put(repair: _Repair) -> None:
 
 
 def _take_back(repairs: Sequence[_Repair]) -> None:
-    """Put the very objects back that stood there, past nn.Module's own registration."""
-    for repair in reversed(repairs):
+    """Put the very objects back that stood there, past nn.Module's own registration, in the order they stood in."""
+    for repair in repairs:
         delattr(repair.owner, repair.attribute)
         vars(repair.owner)[repair.attribute] = repair.original
 

@@ -1,13 +1,14 @@
 """The app: polls the journal, hands the run to the screen, sends commands. Nothing else feeds the screen."""
 
-import contextlib
 import os
+import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+import msgspec
 from textual import events
 from textual.app import App, SystemCommand, get_system_commands_provider
 from textual.binding import BindingType
@@ -17,27 +18,31 @@ from textual.timer import Timer
 
 from tuitrain.errors import UserError
 from tuitrain.record.commands import AnyCommand, Stop
-from tuitrain.record.events import Rejected, Step, Switches
+from tuitrain.record.events import Applied, Rejected, Step, Switches
 from tuitrain.record.journal import News, Reader
 from tuitrain.record.link import Link
 from tuitrain.record.state import RunView
 from tuitrain.ui import facts, keymap, theme
 from tuitrain.ui.board import Board, Kinds
+from tuitrain.ui.log_lines import by_whom, done
 from tuitrain.ui.pace import Pace
 from tuitrain.ui.palette import KeyCommands
-from tuitrain.ui.screens import HelpScreen, QuitQuestion
+from tuitrain.ui.screens import HelpScreen, StopQuestion
+from tuitrain.ui.seat import OWN, Seat
 
 LEFT_NOW = 130
 """Exit code of a second ctrl+c, as shells have it for an interrupted program."""
 FAILED = 1
 ENDS_SCREEN = frozenset({"stopped", "bad input"})
 """Reasons for a run's end at which the screen goes by itself."""
+UNATTENDED = ("--at", "tuitrain")
+"""Whom a command comes from that nobody sent just now."""
 STAYS_S = 3600.0
 """For how long a notice of what will not pass stays."""
 
 
 class TuitrainApp(App[int]):
-    """The screen of one run; `run()` returns the exit code."""
+    """The screen of one run, which trains in this process or in another; `run()` returns the exit code."""
 
     TITLE = "tuitrain"
     CSS_PATH = "app.tcss"
@@ -51,6 +56,7 @@ class TuitrainApp(App[int]):
         journal: Path,
         link: Link,
         name: str,
+        seat: Seat = OWN,
         poll_s: float = 0.25,
         ascii_only: bool = False,
         on_ready: Callable[[], None] | None = None,
@@ -61,12 +67,15 @@ class TuitrainApp(App[int]):
             journal: The run's journal; UserError if it is none.
             link: Where commands are sent.
             name: What the run is called until it has said its title.
+            seat: Whether the run trains in this process or in another, and who sends commands from here.
             poll_s: Seconds between two looks at the journal, at least.
             ascii_only: Draw with ASCII alone.
             on_ready: Called once the screen has taken the terminal.
         """
         super().__init__()
         self.view = RunView()
+        self.keys = keymap.keys_of(seat.kind)
+        self._seat = seat
         self._reader = Reader(journal)
         self._link = link
         self._run_name = name
@@ -76,11 +85,12 @@ class TuitrainApp(App[int]):
         self._timer: Timer | None = None
         self._stopping = False
         self._readable = True
+        self._caught_up = False
         self.set_class(ascii_only, "-ascii")
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen."""
-        self._board = Board(self._run_name, ascii_only=self._ascii_only, colour=not self.no_color)
+        self._board = Board(self._run_name, ascii_only=self._ascii_only, colour=not self.no_color, seat=self._seat)
         return self._board
 
     def on_mount(self) -> None:
@@ -105,9 +115,14 @@ class TuitrainApp(App[int]):
         self._reader.close()
 
     def poll(self) -> None:
-        """Read what is new in the journal, and show what it changed."""
-        if self._readable and (news := self._news()) is not None:
+        """Read what is new in the journal, and show what it changed; and whether the run still lives."""
+        if not self._readable:
+            return
+        died = facts.has_not_ended(self.view) and self._seat.has_died()
+        if (news := self._news()) is not None:  # only now, so that what it said before it went is taken in
             self._take(news)
+            self._say_whether_it_died(died and facts.has_not_ended(self.view))
+        self._board.tell(self._link.trouble if facts.is_live(self.view) else None)
 
     def _news(self) -> News | None:
         try:
@@ -125,23 +140,40 @@ class TuitrainApp(App[int]):
         sent = set(self.view.pending)
         self.view.update(news)
         kinds = Kinds(map(type, news.events)) | (Kinds({Step}) if news.steps else Kinds())
-        if kinds:
+        if news.anew:
+            self._board.show(self.view)
+        elif kinds:
             self._board.show(self.view, kinds)
         self._report_rejected(event for event in news.events if isinstance(event, Rejected) and event.id in sent)
+        if self._caught_up and not news.anew:
+            self._report_of_others(event for event in news.events if isinstance(event, Applied))
+        self._caught_up = True
+        if self.view.end is not None and not self._seat.is_own:
+            self._stopping = False  # it may be resumed under our eyes
         if self._has_nothing_to_show():
             self.exit(0)
 
+    def _say_whether_it_died(self, died: bool) -> None:
+        if died != self.view.died:
+            self.view.died = died
+            self.view.pending.clear()  # nobody is left to answer
+            self._board.show(self.view)
+
     def _has_nothing_to_show(self) -> bool:
-        """Whether the run ended because somebody said so, or never began; one that failed is shown."""
+        """Whether the run ended because somebody here said so, or never began; one that failed is shown."""
         end = self.view.end
-        if end is None:
+        if end is None or not self._seat.is_own or self._was_stopped_elsewhere():
             return False
         return end.reason in ENDS_SCREEN or (self._stopping and self.view.status.state != "failed")
+
+    def _was_stopped_elsewhere(self) -> bool:
+        stop = facts.stop_taken(self.view)
+        return stop is not None and stop.by not in (self._seat.name, *(number.name for number in signal.Signals))
 
     def action_press(self, name: str) -> None:
         """Do what the key of this name does: send its command, if the run can take one."""
         if not facts.is_live(self.view):
-            self.notify("The run has ended: there is nothing left to steer.", severity="warning")
+            self._say_nothing_is_left()
         elif not self.view.switches:
             self.notify("The run is still loading: its keys work as soon as it has said its switches.")
         elif (command := keymap.command(name, self.view)) is None:
@@ -151,20 +183,27 @@ class TuitrainApp(App[int]):
 
     def action_keys_help(self) -> None:
         """Show the help."""
-        self.push_screen(HelpScreen(ascii_only=self._ascii_only))
+        self.push_screen(HelpScreen(self.keys, ascii_only=self._ascii_only))
 
     async def action_quit(self) -> None:
-        """Leave; ask first where the run still trains."""
-        if not facts.is_live(self.view):
+        """Leave; ask first where that would end a run that still trains."""
+        if not self._seat.is_own or not facts.is_live(self.view):
             self._leave()
+        else:
+            self.action_stop()
+
+    def action_stop(self) -> None:
+        """End the run; ask first."""
+        if not facts.is_live(self.view):
+            self._say_nothing_is_left()
         elif self._stopping:
             self.notify("Already stopping: the step is being finished. ctrl+c leaves now.")
-        elif not isinstance(self.screen, QuitQuestion):
-            self.push_screen(QuitQuestion(facts.whereabouts(self.view)), self._stop_if)
+        elif not isinstance(self.screen, StopQuestion):
+            self.push_screen(StopQuestion(facts.whereabouts(self.view), leaves=self._seat.is_own), self._stop_if)
 
     def action_interrupt(self) -> None:
-        """Once: finish the step, save, leave. Twice: leave now."""
-        if not facts.is_live(self.view):
+        """Of a run in this process, once: finish the step, save, leave; twice: leave now. Of another: leave."""
+        if not self._seat.is_own or not facts.is_live(self.view):
             self._leave()
         elif self._stopping:
             self.exit(LEFT_NOW)
@@ -176,20 +215,37 @@ class TuitrainApp(App[int]):
         yield SystemCommand("Theme", "Change the colours: dark, light, or one of Textual's", self.action_change_theme)
 
     def _stop_if(self, stop: bool | None) -> None:
-        if stop and facts.is_live(self.view):
+        if stop and facts.is_live(self.view) and self._send(Stop()):
             self._stopping = True
-            self._send(Stop())
-            self.notify("Finishing the step, saving, then leaving. ctrl+c leaves now.", title="Stopping")
+            then = "then leaving. ctrl+c leaves now." if self._seat.is_own else "then ending; its last picture stays."
+            self.notify(f"Finishing the step, saving, {then}", title="Stopping")
 
     def _leave(self) -> None:
-        self.exit(FAILED if self.view.status.state == "failed" else 0)
+        self.exit(FAILED if self._seat.is_own and self.view.status.state == "failed" else 0)
 
-    def _send(self, command: AnyCommand) -> None:
+    def _send(self, command: AnyCommand) -> bool:
+        """Send a command in this seat's name; whether it could be delivered."""
+        command = msgspec.structs.replace(command, by=self._seat.name)
+        try:
+            self._link.send(command)
+        except UserError as error:
+            self.notify(str(error), severity="error", markup=False)
+            return False
         self.view.sent(command)
-        self._link.send(command)
         self._board.show(self.view, Kinds({Switches}))
         self._pace.hurry()
         self._arm()
+        return True
+
+    def _say_nothing_is_left(self) -> None:
+        how = "has died" if self.view.died else "has ended"
+        self.notify(f"The run {how}: there is nothing left to steer.", severity="warning")
+
+    def _report_of_others(self, events: Iterable[Applied]) -> None:
+        """Say what another screen changed: here it may be out of sight."""
+        for event in events:
+            if event.by not in (self._seat.name, *UNATTENDED):
+                self.notify(f"{done(event)}{by_whom(event.by, self._seat.name)}", title="Changed", markup=False)
 
     def _report_rejected(self, events: Iterable[Rejected]) -> None:
         for event in events:
@@ -205,10 +261,13 @@ class TuitrainApp(App[int]):
         """Of several sizes that come at once Textual may take an earlier one for the last: ask the terminal itself."""
         if self.is_headless or sys.__stdout__ is None:
             return
-        with contextlib.suppress(OSError):  # the terminal has just gone away
+        try:
             size = Size(*os.get_terminal_size(sys.__stdout__.fileno()))
-            if size != self.size:
-                self.post_message(events.Resize(size, size))
+        except OSError:  # the terminal has gone away, and nobody was told by a signal: its input would be read for ever
+            self.exit(0)
+            return
+        if size != self.size:
+            self.post_message(events.Resize(size, size))
 
     def _arm(self) -> None:
         if self._timer is not None:

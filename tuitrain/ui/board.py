@@ -24,6 +24,8 @@ from tuitrain.ui.panes.line import PaneLine
 from tuitrain.ui.panes.model import ModelPane
 from tuitrain.ui.panes.strips import TABS, KeyLine, TabLine
 from tuitrain.ui.panes.tips import TipsPane
+from tuitrain.ui.panes.trouble import TroubleLine
+from tuitrain.ui.seat import OWN, Seat
 
 Kinds = frozenset[type[Event]]
 
@@ -65,7 +67,7 @@ class Board(Screen[None]):
         (0, "-h-line"), (10, "-h-low"), (20, "-h-short"), (28, "-h-mid"), (46, "-h-tall"),
     ]  # fmt: skip
 
-    def __init__(self, run_name: str, *, ascii_only: bool, colour: bool) -> None:
+    def __init__(self, run_name: str, *, ascii_only: bool, colour: bool, seat: Seat = OWN) -> None:
         super().__init__()
         glyphs = ASCII if ascii_only else UNICODE
         self._glyphs = glyphs
@@ -76,8 +78,9 @@ class Board(Screen[None]):
         self._grad = Chart("Gradient norm", ascii_only=ascii_only, colour=colour, id="grad", classes="pane")
         self._tips = TipsPane(glyphs=glyphs, id="tips", classes="pane")
         self._model = ModelPane(glyphs=glyphs, id="model", classes="pane")
-        self._log = ConsolePane(glyphs=glyphs, id="log", classes="pane")
+        self._log = ConsolePane(glyphs=glyphs, me=seat.name, id="log", classes="pane")
         self._header, self._line, self._tabs = Header(run_name, glyphs=glyphs), PaneLine(glyphs=glyphs), TabLine()
+        self._trouble, self._keys = TroubleLine(glyphs=glyphs), KeyLine(keymap.keys_of(seat.kind), badge=seat.badge)
         self._panes: dict[str, Widget] = {
             "loss": self._loss, "grad": self._grad, "tips": self._tips, "model": self._model, "log": self._log,
         }  # fmt: skip
@@ -96,14 +99,16 @@ class Board(Screen[None]):
             Feed(self._tips, self._tips.show, Kinds({events.Switches, events.TipReport, applied, events.Rejected})),
             Feed(self._model, self._model.show, Kinds({events.ModuleTree, events.GradientNorms, events.Mode})),
             Feed(self._log, self._log.show, ALL_BUT_STEPS),
+            Feed(self._keys, self._keys.show, Kinds({events.Run, events.Status, events.End})),
         )
 
     def compose(self) -> ComposeResult:
         """The header, the panes in two columns (or one above the other), the keys."""
         yield self._header
+        yield self._trouble
         yield self._tabs
         yield Container(self._left, self._right, id="body")
-        yield KeyLine()
+        yield self._keys
         yield self._line
 
     def on_mount(self) -> None:
@@ -119,6 +124,10 @@ class Board(Screen[None]):
         self._view = view
         self._stale += [feed for feed in self._feeds if feed.kinds & kinds and feed not in self._stale]
         self._catch_up()
+
+    def tell(self, trouble: str | None) -> None:
+        """Show what goes wrong with the recording of the run; None: nothing does."""
+        self._trouble.tell(trouble)
 
     def _show_loss(self, view: RunView) -> None:
         """The chart, and which data it is the loss on: the one place that is in sight at every size with a frame."""

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from tuitrain.record.events import LIVE_STATES, Validation
+from tuitrain.record.events import LIVE_STATES, Applied, Validation
 from tuitrain.record.state import RunView
 
 SPEED_WINDOW_S = 5.0
@@ -24,8 +24,8 @@ def steps_per_second(view: RunView) -> float:
 
 
 def seconds_left(view: RunView) -> float:
-    """Time until the run's own steps are done; NaN while it is not known, or does not pass (overfit, paused)."""
-    if view.run is None or view.last_step is None or view.last_step.overfit or view.status.state == "paused":
+    """Time until the run's own steps are done; NaN while it is not known, or does not pass (overfit, stands still)."""
+    if view.run is None or view.last_step is None or view.last_step.overfit or stands_still(view):
         return math.nan
     speed = steps_per_second(view)
     return (view.run.total_steps - view.last_step.step) / speed if speed > 0 else math.nan
@@ -60,15 +60,31 @@ def epoch_progress(view: RunView) -> tuple[int, float]:
 
 
 def is_live(view: RunView) -> bool:
-    """Whether the run still trains, or is about to."""
+    """Whether the run still trains, or is about to, as far as it is known."""
+    return not view.died and has_not_ended(view)
+
+
+def has_not_ended(view: RunView) -> bool:
+    """Whether the run has not said that it ended: it trains, is about to, or died."""
     return view.end is None and view.status.state in LIVE_STATES
 
 
 def is_stopping(view: RunView) -> bool:
     """Whether a stop was sent, and the run has not ended yet."""
     sent = any(pending.word == "stop" for pending in view.pending.values())
-    taken = bool(view.changes) and view.changes[-1].word == "stop"
-    return is_live(view) and (sent or taken)
+    return is_live(view) and (sent or (stop_taken(view) is not None and view.status.state != "loading"))
+
+
+def stop_taken(view: RunView) -> Applied | None:
+    """The stop that the run has taken, if any; not one from before it was resumed."""
+    last = view.changes[-1] if view.changes else None
+    before = last is not None and view.run is not None and last.time_s < view.run.time_s
+    return last if last is not None and last.word == "stop" and not before else None
+
+
+def stands_still(view: RunView) -> bool:
+    """Whether no step is being executed although the run lives: it is paused, or loads what it goes on from."""
+    return view.status.state in ("paused", "loading")
 
 
 def whereabouts(view: RunView) -> str:

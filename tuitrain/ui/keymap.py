@@ -1,5 +1,5 @@
 """The keys: ONE table. The bindings, the footer, the command palette, the help screen and the rows of
-the tips derive from it.
+the tips derive from it, each for the seat from which the run is watched.
 
 A key that steers builds its command from what the run says now, and the command is a value ("overfit = on"), never
 "flip": a command that arrives twice, or late, cannot do the opposite of what was meant.
@@ -7,8 +7,8 @@ A key that steers builds its command from what the run says now, and the command
 
 import math
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Literal
 
@@ -17,6 +17,7 @@ from textual.binding import Binding
 from tuitrain.record.commands import AnyCommand, Checkpoint, Set, StepOnce, Validate
 from tuitrain.record.state import RunView
 from tuitrain.ui.glyphs import Glyphs
+from tuitrain.ui.seat import Kind
 
 Group = Literal["The five tips", "The run", "The screen"]
 Build = Callable[[RunView], AnyCommand | None]
@@ -47,6 +48,12 @@ class Key:
     """Rank (1 is the last to be dropped) and word in the footer; None: not there."""
     priority: bool = False
     """Whether it acts above a question and the palette, too."""
+    label_elsewhere: str = ""
+    """The label where the run trains in another process; empty: the same."""
+    help_elsewhere: str = ""
+    """The help where the run trains in another process; empty: the same."""
+    footer_elsewhere: str = ""
+    """The word in the footer where the run trains in another process; empty: the same."""
 
     @property
     def gist(self) -> str:
@@ -208,6 +215,10 @@ KEYS: tuple[Key, ...] = (
         help="Save the run as it stands between two steps; written whole or not at all.",
     ),
     Key(
+        name="stop", keys="x", shown="x", label="Stop the run", group="The run", action="app.stop",
+        help="End the run, asked first: finish the step, save a checkpoint, end; tuitrain resume goes on from there.",
+    ),
+    Key(
         name="pane", keys="1,2,3,4,5", shown="1-5", label="Show a pane", group="The screen", action="",
         help="Loss, gradient norm, tips, model, log: bring it to the front where not all have room, and give it "
         "the arrow keys.",
@@ -228,16 +239,20 @@ KEYS: tuple[Key, ...] = (
     Key(
         name="quit", keys="q", shown="q", label="Quit", group="The screen", footer=(2, "quit"), action="app.quit",
         help="Leave. While the run trains it asks first: stop, save and leave, or keep training.",
+        label_elsewhere="Leave, the run goes on", footer_elsewhere="leave, the run goes on",
+        help_elsewhere="Leave this screen. The run trains in a process of its own and goes on.",
     ),
     Key(
         name="interrupt", keys="ctrl+c", shown="ctrl+c", label="Stop and leave", group="The screen",
         action="app.interrupt", priority=True,
         help="Once: finish the step, save, leave. Twice: leave now; what was not saved is lost.",
+        label_elsewhere="Leave, the run goes on", help_elsewhere="The same as q: the run goes on.",
     ),
     Key(
         name="suspend", keys="ctrl+z", shown="ctrl+z", label="Suspend", group="The screen",
         action="app.suspend_process",
-        help="Back to the shell, fg returns. It suspends the training too, if it runs in this process.",
+        help="Back to the shell, fg returns. It suspends the training too, which runs in this process.",
+        help_elsewhere="Back to the shell, fg returns. The run goes on meanwhile.",
     ),
 )  # fmt: skip
 
@@ -305,11 +320,28 @@ def command(name: str, view: RunView) -> AnyCommand | None:
     return None if build is None else build(view)
 
 
-def commands() -> Iterator[Key]:
-    """The keys that send a command, or act on the app: what the palette offers."""
-    return (key for key in KEYS if key.command or key.action.startswith("app."))
+def keys_of(seat: Kind) -> tuple[Key, ...]:
+    """The keys that a seat has, in the words that hold there: all of them, or those of the screen alone."""
+    if seat == "own":
+        return KEYS
+    return tuple(_elsewhere(key) for key in KEYS if seat == "viewer" or key.group == "The screen")
 
 
-def groups() -> Iterator[tuple[Group, list[Key]]]:
+def _elsewhere(key: Key) -> Key:
+    rank, word = key.footer or (0, "")
+    return replace(
+        key,
+        label=key.label_elsewhere or key.label,
+        help=key.help_elsewhere or key.help,
+        footer=key.footer and (rank, key.footer_elsewhere or word),
+    )
+
+
+def commands(keys: Sequence[Key]) -> Iterator[Key]:
+    """Those that send a command, or act on the app: what the palette offers."""
+    return (key for key in keys if key.command or key.action.startswith("app."))
+
+
+def groups(keys: Sequence[Key]) -> Iterator[tuple[Group, list[Key]]]:
     """The keys by group, in order: what the help screen shows."""
-    return ((group, list(keys)) for group, keys in groupby(KEYS, key=lambda key: key.group))
+    return ((group, list(members)) for group, members in groupby(keys, key=lambda key: key.group))

@@ -27,17 +27,19 @@ class Entry(NamedTuple):
     text: str
 
 
-def entry_of(told: Told, glyphs: Glyphs) -> Entry:
-    """What is told, in words, and the sign in front of it."""
+def entry_of(told: Told, glyphs: Glyphs, me: str = "key") -> Entry:
+    """What is told, in words, and the sign in front of it; of what `me` did, it goes without saying who."""
     at = f"step {told.step:,}  "
     match told:
         case LogLine():
             sign = {"run": glyphs.dot, "stdout": " ", "stderr": glyphs.warning}[told.stream]
             entry = Entry(told.stream, sign, told.text)
         case Applied():
-            entry = Entry("applied", glyphs.to, f"{at}{_applied(told)} (by {told.by})")
+            entry = Entry("applied", glyphs.to, f"{at}{done(told)}{by_whom(told.by, me)}")
         case Rejected():
-            entry = Entry("rejected", glyphs.bad, f"{at}{told.word} refused (by {told.by}): {told.reason}")
+            entry = Entry(
+                "rejected", glyphs.bad, f"{at}{told.word} refused{by_whom(told.by, me, 'asked by')}: {told.reason}"
+            )
         case Validation():
             entry = Entry("validation", glyphs.eval, at + _validated(told))
         case Checkpoint():
@@ -49,9 +51,17 @@ def entry_of(told: Told, glyphs: Glyphs) -> Entry:
     return entry._replace(text=printable(entry.text))
 
 
-def _applied(told: Applied) -> str:
-    done = f"{told.word} {spell(told.value)}" if told.word in WORDS else told.word
-    return f"{done}, {told.text}" if told.text else done
+def by_whom(by: str, me: str, verb: str = "by") -> str:
+    """Who sent a command, as the end of a clause, where it was not `me`."""
+    if by == me:
+        return ""
+    who = "the run's own screen" if by == "key" else by
+    return f", {verb} {who}"
+
+
+def done(told: Applied) -> str:
+    """What was applied: the switch and its new value, or the word alone."""
+    return f"{told.word} {spell(told.value)}" if told.word in WORDS else told.word
 
 
 def _validated(told: Validation) -> str:

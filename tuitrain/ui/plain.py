@@ -33,43 +33,51 @@ STEP_LINE_INTERVAL_S = 1.0
 class Printer:
     """Prints what a reader finds. Where that cannot be written (a closed pipe, a full disk) it falls silent for good.
 
-    `trouble` then says why, unless whoever read our lines just went away.
+    `trouble` then says why, unless whoever read our lines just went away. Without `steps` it prints only what was told,
+    as the journal has it.
     """
 
-    def __init__(self, out: TextIO, *, as_json: bool) -> None:
+    def __init__(self, out: TextIO, *, as_json: bool, steps: bool = True) -> None:
         if isinstance(out, io.TextIOWrapper):  # JSON is UTF-8; text is what the terminal's encoding can show
             out.reconfigure(encoding="utf-8" if as_json else None, errors="backslashreplace")
         self.trouble: str | None = None
         self._out = out
+        self._steps = steps
         self._print = self._print_json if as_json else self._print_text
         self._next_step_line_s = 0.0
         self._summaries: dict[str, str] = {}
         self._last_status = ""
-        self._closed = False
+        self.is_closed = False
+        """Whether nobody reads any more, or nothing can be written."""
         self.end: End | None = None
 
     def show(self, news: News) -> None:
         """Print everything in `news`, in the order in which it happened."""
         self.end = next((event for event in news.events if isinstance(event, End)), self.end)
-        if self._closed:
+        if self.is_closed:
             return
         try:
             self._print(news)
             self._out.flush()
         except OSError as error:
-            self._closed = True
+            self.is_closed = True
             if not isinstance(error, BrokenPipeError):
                 self.trouble = (
                     f"standard output could not be written ({error}); the run went on, and its journal has everything."
                 )
             _discard_what_is_buffered(self._out)
 
+    def _events(self, news: News) -> list[AnyEvent]:
+        return _in_order(news) if self._steps else news.events
+
     def _print_json(self, news: News) -> None:
-        for event in _in_order(news):
+        for event in self._events(news):
             self._out.write(msgspec.json.encode(event).decode() + "\n")
 
     def _print_text(self, news: News) -> None:
-        for event in _in_order(news):
+        if news.overview is not None:
+            self._print_line(f"(of the steps up to {news.overview.executed:,} none is listed: --json lists all)")
+        for event in self._events(news):
             if isinstance(event, Step):
                 self._print_step(event)
             elif isinstance(event, TipReport):
@@ -103,12 +111,12 @@ class Printer:
         self._summaries[report.tip] = report.summary
 
 
-def follow(reader: Reader, printer: Printer, is_over: Callable[[], bool]) -> None:
-    """Print a run's journal until `is_over` and all was printed."""
+def follow(reader: Reader, show: Callable[[News], None], is_over: Callable[[], bool]) -> None:
+    """Hand on what a reader finds until `is_over`, and all that was recorded until then."""
     while not is_over():
-        printer.show(reader.poll())
+        show(reader.poll())
         time.sleep(POLL_INTERVAL_S)
-    printer.show(reader.poll())
+    show(reader.poll())
 
 
 def text_of(event: AnyEvent) -> str:
@@ -157,6 +165,6 @@ def _discard_what_is_buffered(out: TextIO) -> None:
     os.close(nowhere)
 
 
-def _in_order(news: News) -> list[Step | AnyEvent]:
+def _in_order(news: News) -> list[AnyEvent]:
     """Steps and events merged by where in the run they belong; the end last."""
     return sorted([*news.steps, *news.events], key=lambda event: (isinstance(event, End), event.executed, event.time_s))

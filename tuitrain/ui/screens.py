@@ -1,4 +1,4 @@
-"""The screens over the main one: the help, and the question before leaving a run that still trains."""
+"""The screens over the main one: the help, and the question before a run that still trains is stopped."""
 
 from collections.abc import Sequence
 from itertools import zip_longest
@@ -41,10 +41,10 @@ class KeyEntry(Horizontal):
         yield Static(text, classes="text")
 
 
-def glance() -> Content:
+def glance(keys: Sequence[Key]) -> Content:
     """All keys and their labels in two columns, to be seen without scrolling."""
-    half = -(-len(keymap.KEYS) // 2)
-    left, right = _column(keymap.KEYS[:half]), _column(keymap.KEYS[half:])
+    half = -(-len(keys) // 2)
+    left, right = _column(keys[:half]), _column(keys[half:])
     gap = max(cell.cell_length for cell in left) + 3
     lines = [
         Content.assemble(a.pad_right(gap - a.cell_length), b) for a, b in zip_longest(left, right, fillvalue=Content())
@@ -58,7 +58,7 @@ def _column(keys: Sequence[Key]) -> list[Content]:
 
 
 class HelpScreen(ModalScreen[None]):
-    """Every key of the keymap, by group; scrolls."""
+    """Every key there is, by group; scrolls."""
 
     DEFAULT_CSS: ClassVar[str] = """
     HelpScreen { align: center middle; }
@@ -81,8 +81,9 @@ class HelpScreen(ModalScreen[None]):
         ("k", "scroll(-3)", "Up"),
     ]
 
-    def __init__(self, *, ascii_only: bool = False) -> None:
+    def __init__(self, keys: Sequence[Key], *, ascii_only: bool = False) -> None:
         super().__init__()
+        self._keys = keys
         self._arrows = "up, down" if ascii_only else "↑ ↓"
 
     def compose(self) -> ComposeResult:
@@ -90,8 +91,8 @@ class HelpScreen(ModalScreen[None]):
         with VerticalScroll(id="page") as page:
             page.border_title = "tuitrain: the keys"
             page.border_subtitle = f"{self._arrows} scroll   esc closes"
-            yield Static(glance(), id="glance")
-            for group, keys in keymap.groups():
+            yield Static(glance(self._keys), id="glance")
+            for group, keys in keymap.groups(self._keys):
                 yield Static(group, classes="group")
                 yield Static(INTRODUCTIONS[group], classes="introduction")
                 for key in keys:
@@ -102,39 +103,43 @@ class HelpScreen(ModalScreen[None]):
         self.query_one("#page").scroll_relative(y=lines, animate=False)
 
 
-class QuitQuestion(ModalScreen[bool]):
+class StopQuestion(ModalScreen[bool]):
     """Asks whether to stop a run that still trains; dismissed with True for yes."""
 
     DEFAULT_CSS: ClassVar[str] = """
-    QuitQuestion { align: center middle; }
-    QuitQuestion #box {
+    StopQuestion { align: center middle; }
+    StopQuestion #box {
         width: 60; max-width: 100%; height: auto; max-height: 100%;
         padding: 1 2;
         background: $surface;
         border: round $warning;
         border-title-color: $text-warning;
     }
-    QuitQuestion #buttons { height: auto; margin-top: 1; align-horizontal: center; }
-    QuitQuestion Button { margin: 0 1; width: auto; }
+    StopQuestion #buttons { height: auto; margin-top: 1; align-horizontal: center; }
+    StopQuestion Button { margin: 0 1; width: auto; }
     """
     BINDINGS: ClassVar = [
         ("y", "answer(True)", "Stop"),
-        ("n,escape,q", "answer(False)", "Keep training"),
+        ("n,escape,q,x", "answer(False)", "Keep training"),
         ("left", "app.focus_previous", "Previous"),
         ("right", "app.focus_next", "Next"),
     ]
 
-    def __init__(self, where: str) -> None:
+    def __init__(self, where: str, *, leaves: bool) -> None:
+        """`where` says where the run is; `leaves` whether this screen goes with it."""
         super().__init__()
         self._where = where
+        self._leaves = leaves
 
     def compose(self) -> ComposeResult:
         """The question and its two answers."""
         with Vertical(id="box") as box:
             box.border_title = "Stop the run?"
-            yield Static(f"{self._where} Stopping finishes the step, saves a checkpoint and leaves.")
+            then = "and leaves" if self._leaves else "and ends it for everyone who watches"
+            yield Static(f"{self._where} Stopping finishes the step, saves a checkpoint {then}.")
             with Horizontal(id="buttons"):
-                yield Button("y  Stop, save and leave", id="stop", variant="warning", compact=True)
+                yes = "Stop, save and leave" if self._leaves else "Stop and save"
+                yield Button(f"y  {yes}", id="stop", variant="warning", compact=True)
                 yield Button("n  Keep training", id="keep", compact=True)
 
     def on_button_pressed(self, event: Button.Pressed) -> None:

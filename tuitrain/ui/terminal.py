@@ -5,7 +5,6 @@ terminal, while descriptors 1 and 2 lead into pipes: what C code, CUDA, loggers 
 of text instead of across the screen.
 """
 
-import codecs
 import contextlib
 import errno
 import io
@@ -14,18 +13,14 @@ import selectors
 import sys
 import termios
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal, Self, TextIO
+from typing import TYPE_CHECKING, Self, TextIO
+
+from tuitrain.record.lines import Lines, OnLine, Stream
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
-
-Stream = Literal["stdout", "stderr"]
-OnLine = Callable[[Stream, str], None]
-
-LONGEST_LINE = 8192
-"""Characters after which a line that does not end is handed on as it is."""
 
 _READ_BYTES = 65536
 _PIPE_BYTES = 1 << 20
@@ -94,7 +89,7 @@ class _LineReader:
         """A new descriptor to write to; what is written comes out as lines of `stream`."""
         end, write_end = os.pipe()
         os.set_blocking(end, False)
-        self._selector.register(end, selectors.EVENT_READ, _Lines(stream, self._hand_on))
+        self._selector.register(end, selectors.EVENT_READ, Lines(stream, self._hand_on))
         return write_end
 
     def start(self) -> None:
@@ -127,14 +122,14 @@ class _LineReader:
             if key.data is not None:
                 self._drain(key.fd, key.data)
 
-    def _drain(self, fd: int, lines: "_Lines") -> None:
+    def _drain(self, fd: int, lines: Lines) -> None:
         """Hand on what the pipe holds, which is at most its capacity; who still writes is not waited for."""
         for _ in range(_PIPE_BYTES // _READ_BYTES + 1):
             if not self._feed(fd, lines):
                 break
         lines.finish()
 
-    def _feed(self, fd: int, lines: "_Lines") -> bool:
+    def _feed(self, fd: int, lines: Lines) -> bool:
         """Hand on what one read gives; False when there is nothing more, now or ever."""
         try:
             data = os.read(fd, _READ_BYTES)
@@ -154,41 +149,6 @@ class _LineReader:
             self._on_line(stream, text)
         except Exception as error:  # raised again where the context is left
             self._error = error
-
-
-class _Lines:
-    """Bytes of one stream, in any pieces, to lines of text."""
-
-    def __init__(self, stream: Stream, on_line: OnLine) -> None:
-        self._stream = stream
-        self._on_line = on_line
-        self._decode = codecs.getincrementaldecoder("utf-8")(errors="replace").decode
-        self._rest = ""
-
-    def feed(self, data: bytes) -> None:
-        """Hand on the lines that `data` completes."""
-        *lines, self._rest = (self._rest + self._decode(data)).split("\n")
-        for line in lines:
-            self._on_line(self._stream, last_state(line))
-        if len(self._rest) > LONGEST_LINE:
-            self._shorten()
-
-    def finish(self) -> None:
-        """Hand on a line that was begun and never ended."""
-        rest, self._rest = self._rest + self._decode(b"", final=True), ""
-        if rest:
-            self._on_line(self._stream, last_state(rest))
-
-    def _shorten(self) -> None:
-        self._rest = last_state(self._rest) + "\r" * self._rest.endswith("\r")
-        if len(self._rest) > LONGEST_LINE:
-            self._on_line(self._stream, last_state(self._rest))
-            self._rest = ""
-
-
-def last_state(line: str) -> str:
-    """What is left to see of a line that was written over: the text after the last carriage return that has any."""
-    return line.rstrip("\r").rpartition("\r")[2]
 
 
 @contextlib.contextmanager

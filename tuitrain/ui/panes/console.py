@@ -59,6 +59,7 @@ class ConsolePane(Widget):
         self._log = LogView(glyphs)
         self._found = 0
         self._told = 0
+        self._life = 0
 
     def compose(self) -> ComposeResult:
         """The findings above the log."""
@@ -72,6 +73,9 @@ class ConsolePane(Widget):
 
     def show(self, view: RunView) -> None:
         """Show what is new in `view`."""
+        if view.life != self._life:  # the run went on from a checkpoint: all is told anew
+            self._life, self._found = view.life, -1
+            self._log.clear()
         if len(view.findings) != self._found:
             self._found = len(view.findings)
             self._findings.update(findings_text(view.findings, self._glyphs))
@@ -79,7 +83,7 @@ class ConsolePane(Widget):
         new = min(view.told - self._told, len(view.timeline))
         self._told = view.told
         if new:
-            self._log.extend([entry_of(told, self._glyphs) for told in list(view.timeline)[-new:]])
+            self._log.extend([entry_of(told, self._glyphs, self._me) for told in list(view.timeline)[-new:]])
 
 
 def findings_text(findings: Sequence[Finding], glyphs: Glyphs) -> Content:
@@ -167,6 +171,13 @@ class LogView(ScrollView, can_focus=True):
         while len(self._counts) > TIMELINE_LENGTH:
             self._drop_first()
         self._settle(first_new=0 if dropped else before)
+
+    def clear(self) -> None:
+        """Forget all entries."""
+        self._entries.clear()
+        self._counts.clear()
+        self.rows.clear()
+        self._settle()
 
     def on_resize(self, event: events.Resize) -> None:
         """Wrap everything anew for another width."""

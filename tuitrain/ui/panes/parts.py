@@ -144,7 +144,7 @@ def step_part(view: RunView, rank: int) -> Part:
 def speed_part(view: RunView, glyphs: Glyphs, rank: int) -> Part:
     """Executed steps a second, while they are being executed."""
     speed = facts.steps_per_second(view)
-    known = facts.is_live(view) and view.status.state != "paused" and not math.isnan(speed)
+    known = facts.is_live(view) and not facts.stands_still(view) and not math.isnan(speed)
     text = speed_text(speed) if known else glyphs.dash
     padded, short = (Content.assemble((form, "bold"), (" it/s", "dim")) for form in (text.rjust(5), text))
     return part(rank, padded, short)
@@ -158,6 +158,8 @@ def left_part(view: RunView, glyphs: Glyphs, rank: int) -> Part:
 
 def end_parts(view: RunView, glyphs: Glyphs, *, tiny: bool = False) -> list[Part | None]:
     """The last words of a run: how it ended, its final numbers, and how to leave."""
+    if view.died:
+        return _death_parts(view, glyphs, tiny=tiny)
     failed, finished = view.status.state == "failed", view.status.state == "finished"
     glyph, style = (glyphs.bad, "bad") if failed else (glyphs.good, "good") if finished else (glyphs.off, "busy")
     word = view.status.state.upper() if view.status.state in ("failed", "finished") else "STOPPED"
@@ -166,6 +168,20 @@ def end_parts(view: RunView, glyphs: Glyphs, *, tiny: bool = False) -> list[Part
         part(0, badge, *([Content.styled(glyph, BADGE[style])] if tiny else [])),
         message_part(view, 4 if failed else 8),
         *(_end_numbers(view, view.end) if view.end else [loss_part(view, 3)]),
+        part(1, Content.assemble(("q", "bold $text-accent"), " leaves")),
+    ]
+
+
+def _death_parts(view: RunView, glyphs: Glyphs, *, tiny: bool) -> list[Part | None]:
+    """Of a run whose process is gone: after which step, what it last said, and where it can go on from."""
+    at = f"step {view.last_step.step if view.last_step else 0:,}"
+    forms = (f"{glyphs.bad} DIED at {at}", f"{glyphs.bad} DIED", *([glyphs.bad] if tiny else []))
+    saved = view.checkpoint
+    return [
+        part(0, *(Content.styled(form, BADGE["bad"]) for form in forms)),
+        part(5, "its process is gone"),
+        loss_part(view, 2),
+        part(3, labelled("last checkpoint", f"step {saved.step:,}")) if saved else part(3, "no checkpoint"),
         part(1, Content.assemble(("q", "bold $text-accent"), " leaves")),
     ]
 

@@ -1,13 +1,15 @@
 """The line of tabs, and the line of keys at the bottom: both fit any width and can be clicked."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import ClassVar
 
 from textual.content import Content
 from textual.widget import Widget
 
+from tuitrain.record.state import RunView
+from tuitrain.ui import facts
 from tuitrain.ui.fit import Part, fit, part
-from tuitrain.ui.keymap import KEYS
+from tuitrain.ui.keymap import Key
 
 TABS = {"loss": "Loss", "grad": "Grad", "tips": "Tips", "model": "Model", "log": "Log"}
 """The panes by id, in the order of the digits that show them."""
@@ -49,7 +51,7 @@ class TabLine(Widget):
 
 
 class KeyLine(Widget):
-    """The keys that matter most, from the keymap."""
+    """The keys that matter most, and before them what kind of screen this is where it is not the run's own."""
 
     DEFAULT_CSS: ClassVar[str] = """
     KeyLine {
@@ -62,11 +64,26 @@ class KeyLine(Widget):
 
     auto_links = False
 
+    def __init__(self, keys: Sequence[Key], *, badge: str = "") -> None:
+        super().__init__()
+        self._keys = keys
+        self._badge = badge
+        self._live = True
+
+    def show(self, view: RunView) -> None:
+        """Say of a run that has ended no more that it goes on."""
+        if facts.is_live(view) != self._live:
+            self._live = facts.is_live(view)
+            self.refresh()
+
     def render(self) -> Content:
         """One line."""
-        keys = [
-            part(rank, Content.from_markup(f"[@click={key.click}][bold $text-accent]{key.shown}[/] [dim]{word}[/][/]"))
-            for key in KEYS
-            for rank, word in ([key.footer] if key.footer else [])
-        ]
-        return fit(keys, self.size.width, gap=2)
+        badge = [part(0, Content.styled(self._badge, "bold $text-warning"))] if self._badge else []
+        keys = [self._part(key, *key.footer) for key in self._keys if key.footer]
+        return fit([*badge, *keys], self.size.width, gap=2)
+
+    def _part(self, key: Key, rank: int, word: str) -> Part:
+        """A key and its word; of "leave, the run goes on" the beginning will do where it does not, or has no room."""
+        forms = dict.fromkeys((word, word.partition(",")[0])) if self._live else [word.partition(",")[0]]
+        texts = (f"[@click={key.click}][bold $text-accent]{key.shown}[/] [dim]{form}[/][/]" for form in forms)
+        return part(rank, *map(Content.from_markup, texts))
