@@ -21,8 +21,8 @@ from tuitrain.engine.host import Host, Order
 from tuitrain.engine.models import MODELS
 from tuitrain.errors import UserError
 from tuitrain.preset import Preset
+from tuitrain.record.commands import AnyCommand, Set, StepOnce, Stop, Validate, parse
 from tuitrain.record.commands import Checkpoint as CheckpointCommand
-from tuitrain.record.commands import Set, StepOnce, Stop, Validate, parse
 from tuitrain.record.events import (
     Applied,
     Checkpoint,
@@ -116,7 +116,7 @@ class Ended:
 
 
 def start(
-    directory: Path, model: str = "Plain", *at: tuple[int, str], **order: object
+    directory: Path, model: str = "Plain", *at: tuple[int, str | AnyCommand], **order: object
 ) -> tuple[Host, ListeningJournal, Inbox]:
     preset = Preset(
         title="Tiny",
@@ -127,14 +127,14 @@ def start(
         train=settings.Train(epochs=EPOCHS, overfit_steps=20),
     )
     journal = ListeningJournal(directory / "journal.sqlite")
-    inbox = Inbox([(step, parse(text)) for step, text in at])
+    inbox = Inbox([(step, parse(what) if isinstance(what, str) else what) for step, what in at])
     fields = {"preset_name": "tiny", "preset": preset, "directory": directory, "tips": lambda: TIPS, "device": "cpu"}
     host = Host(Order(**(fields | {"threads": 1, "attended": False} | order)), journal, inbox)  # type: ignore[arg-type]
     host.start()
     return host, journal, inbox
 
 
-def run(directory: Path, model: str = "Plain", *at: tuple[int, str], **order: object) -> Ended:
+def run(directory: Path, model: str = "Plain", *at: tuple[int, str | AnyCommand], **order: object) -> Ended:
     host, journal, _ = start(directory, model, *at, **order)
     return Ended(host, journal, directory)
 
@@ -218,6 +218,28 @@ def test_a_checkpoint_on_request_while_it_runs_and_while_one_batch_is_held(tmp_p
     model = zoo.Plain()
     model.load_state_dict(torch.load(ended.checkpoints[-1], weights_only=True)["model"])
     assert weights_sha256(model) == ended.end.weights_sha256, "those of the run itself, not the overfitted ones"
+
+
+def test_unattended_it_waits_for_a_viewer_and_for_nobody_else(tmp_path: Path) -> None:
+    """Through its socket a headless run can be paused; a pause that nobody is there to end ends by itself."""
+    viewer = Set(name="pause", value=True, by="pts/3 (4711)")
+    host, journal, inbox = start(tmp_path, "Plain", (4, "pause=on"), (6, viewer), attended=False)
+    journal.wait_for(Status, lambda status: status.state == "paused")
+    assert [(event.executed, event.value, event.by) for event in journal.all(Applied) if event.word == "pause"] == [
+        (4, True, "--at"), (4, False, "tuitrain"), (6, True, viewer.by),
+    ]  # fmt: skip
+    inbox.send(Set(name="pause", value=False, by=viewer.by))
+    assert Ended(host, journal, tmp_path).end.reason == "finished"
+
+
+def test_unattended_a_viewer_may_overfit_for_as_long_as_it_likes(tmp_path: Path) -> None:
+    viewer = Set(name="overfit", value=True, by="pts/3 (4711)")
+    host, journal, inbox = start(tmp_path, "Plain", (2, viewer), attended=False)
+    journal.wait_for(Step, lambda step: step.executed > 60)  # overfit_steps is 20
+    inbox.send(Set(name="overfit", value=False, by=viewer.by))
+    ended = Ended(host, journal, tmp_path)
+    assert [event.by for event in ended.all(Applied) if event.word == "overfit"] == [viewer.by, viewer.by]
+    assert ended.end.reason == "finished"
 
 
 # ---------------------------------------------------------------- it does not

@@ -209,10 +209,13 @@ def test_the_trouble_of_the_run_is_heard_without_a_command(tmp_path: Path) -> No
 
 def test_a_refusal_is_said_until_the_next_command(tmp_path: Path) -> None:
     with hosted(tmp_path / "run") as run, linked(run.directory) as link:
-        link.send(Set(name="lr", value="fast"))
+        assert link.take_refused() == []
+        link.send(fast := Set(name="lr", value="fast"))
         assert trouble_of(link) == (
             "lr=fast was not taken: lr=fast is not possible: lr takes a number above 0."
         )  # fmt: skip
+        assert link.take_refused() == [fast.id]
+        assert link.take_refused() == []
         with pytest.raises(UserError, match="lr=fast was not taken"):
             settled(link)
         assert link.trouble is not None
@@ -295,6 +298,7 @@ def test_of_a_run_that_was_killed_it_is_said_what_it_did_not_answer(tmp_path: Pa
         host.kill()
         host.wait()
         assert trouble_of(link) == f"{tmp_path.name} went without an answer to clip=off, validate."
+        assert len(link.take_refused()) == 2
         with pytest.raises(UserError, match="without an answer"):
             settled(link)
         with pytest.raises(UserError, match="nobody listens"):

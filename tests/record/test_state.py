@@ -54,8 +54,7 @@ def test_everything_of_a_run_is_folded() -> None:
         "clip", "overfit", "overfit", "max_norm", "normalise", "normalise",
     ]  # fmt: skip
     assert view.switches["max_norm"] == 0.5
-    assert view.rejected is not None
-    assert view.rejected.word == "register"
+    assert [told.word for told in view.timeline if isinstance(told, Rejected)] == ["register"]
     assert {validation.mode for validation in view.validations} == {"eval", "train"}
     assert view.tree is not None
     assert view.tree.rows[0].type == "Net"

@@ -25,9 +25,14 @@ class RecordingLink:
     def __init__(self) -> None:
         self.commands: list[AnyCommand] = []
         self.trouble: str | None = None
+        self.refused: list[str] = []
 
     def send(self, command: AnyCommand) -> None:
         self.commands.append(command)
+
+    def take_refused(self) -> list[str]:
+        refused, self.refused = self.refused, []
+        return refused
 
     @property
     def sent(self) -> list[tuple[object, ...]]:

@@ -123,7 +123,7 @@ async def test_refusals_from_before_are_not_announced(tmp_path: Path) -> None:
     app = make_app(fake_journal(tmp_path))
     async with app.run_test(size=(160, 48), notifications=True) as pilot:
         await pilot.pause()
-        assert app.view.rejected is not None
+        assert any(isinstance(told, Rejected) for told in app.view.timeline)
         assert "Refused" not in screen_text(app)
 
 
@@ -526,6 +526,21 @@ async def test_trouble_is_shown_as_long_as_it_lasts(tmp_path: Path) -> None:
             await pilot.pause()
             assert ("! " in screen_text(app).split("\n")[2]) == (trouble is not None)
             assert trouble is None or trouble in screen_text(app)
+
+
+async def test_a_command_that_the_run_did_not_take_is_waited_for_no_more(tmp_path: Path) -> None:
+    link = RecordingLink()
+    app = make_app(fake_journal(tmp_path), link, seat=VIEWER)
+    async with app.run_test(size=(160, 48)) as pilot:
+        await pilot.press("c", "s")
+        clip, _ = link.commands
+        assert app.view.pending_value("clip") is not None
+        link.refused = [clip.id]
+        app.poll()
+        await pilot.pause()
+        assert app.view.pending_value("clip") is None
+        assert app.view.pending_value("shuffle") is not None
+        assert screen_text(app).count("…") == 1
 
 
 async def test_a_command_that_cannot_be_delivered_is_said_and_not_waited_for(tmp_path: Path) -> None:

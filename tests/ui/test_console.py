@@ -69,7 +69,7 @@ WORDS = [
     "◆ step 1,300  val 98.76 %  loss 0.0410  eval mode",
     "◆ step 1,300  val loss 0.500  train mode",
     "→ step 1,301  validate",
-    "✓ step 1,302  checkpoint checkpoints/last.pt (3.0 MiB)",
+    "✓ step 1,302  checkpoint last.pt (3.0 MiB)",
     "  hello",
     "✗ step 1,304  failed: ValueError: no",
     "● step 1,304  end: failed",

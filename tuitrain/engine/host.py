@@ -115,9 +115,10 @@ def resume_host(
     order = replace(order, **given)  # type: ignore[arg-type]  # as dataclasses.replace checks them
     if not list_checkpoints(directory / CHECKPOINTS):
         raise UserError(f"{directory.name} has no checkpoint to resume from: start it anew.")
+    _last_step(directory, max_steps)  # refused before anything of the run is touched
     take_lease(directory)
     try:
-        last = _last_step(directory, max_steps)
+        last = _last_step(directory, max_steps)  # now that nobody else writes
         executed = 0 if last is None else last.executed
         journal = Journal.reopen(directory / JOURNAL, executed=executed, keep_every=order.keep_every)
     except UserError:

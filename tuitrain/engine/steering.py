@@ -9,7 +9,7 @@ import msgspec
 from tuitrain.engine.learning_rate import learning_rate, set_learning_rate
 from tuitrain.engine.tip import Refused, Tip
 from tuitrain.record import commands
-from tuitrain.record.commands import AnyCommand, Set
+from tuitrain.record.commands import SCHEDULED, AnyCommand, Set
 from tuitrain.record.events import Applied, Rejected, Switches, Value
 from tuitrain.record.link import Inbox
 
@@ -57,6 +57,8 @@ class Steering:
         self._carried: list[tuple[int, AnyCommand]] = []
         """What was scheduled before the run was resumed."""
         self._steps_allowed = 0
+        self._set_by: dict[str, str] = {}
+        """Who last set each switch."""
         self._stopping = False
         self._resumed = False
         """Whether the next boundary between two steps is the one that the run was saved at."""
@@ -168,12 +170,17 @@ class Steering:
         self.saved_step = self._tried_step
 
     def _let_go(self) -> None:
-        """With nobody there, what would go on for ever ends by itself."""
+        """With nobody there, what was scheduled and would go on for ever ends by itself; not what a viewer wanted."""
         probe = self._probe
-        if self.paused:  # what is scheduled comes after executed steps, of which there would be none
+        if self.paused and self._nobody_wanted("pause"):  # what is scheduled comes after executed steps: there are none
             self._apply(Set(name="pause", value=False, by="tuitrain"))
-        if probe.overfitting and not self._scheduled and probe.steps_held >= probe.training.overfit_steps:
+        held_for_long = probe.overfitting and probe.steps_held >= probe.training.overfit_steps
+        if held_for_long and not self._scheduled and self._nobody_wanted("overfit"):
             self._apply(Set(name="overfit", value=False, by="tuitrain"))
+
+    def _nobody_wanted(self, word: str) -> bool:
+        """Whether a switch is as it is by schedule, or since before the run was resumed."""
+        return self._set_by.get(word, SCHEDULED) == SCHEDULED
 
     def _wait_while_paused(self) -> None:
         self._probe.flush(wait=True)
@@ -201,6 +208,7 @@ class Steering:
         except Exception as error:  # it ends the run; answered before it does
             self._reject(command, f"it failed: {error}")
             raise
+        self._set_by["pause" if isinstance(command, commands.StepOnce) else command.word] = command.by
         self._say_applied(command, value)
         self.say_switches()
         self._probe.publish()

@@ -13,6 +13,9 @@ import msgspec
 from tuitrain.errors import UserError
 from tuitrain.record.events import Value
 
+SCHEDULED = "--at"
+"""Who sends what was scheduled on the command line."""
+
 _serial = itertools.count(1)
 
 Kind = Literal["switch", "positive", "choice"]
@@ -92,7 +95,7 @@ class Stop(Command, frozen=True, kw_only=True):
 AnyCommand = Set | StepOnce | Validate | Checkpoint | Stop
 
 
-def parse(text: str, *, by: str = "--at") -> Set:
+def parse(text: str, *, by: str = SCHEDULED) -> Set:
     """`word=value` as a command; UserError names the word and what it allows."""
     name, equals, raw = (part.strip() for part in text.partition("="))
     if name not in WORDS or not equals:

@@ -31,6 +31,9 @@ class Link(Protocol):
         A viewer asks at each look, and shows it as long as it is said.
         """
 
+    def take_refused(self) -> list[str]:
+        """Ids of commands that the run did not take, since this was last asked: no journal will answer them."""
+
 
 class Inbox:
     """Commands waiting for the next boundary between two steps: those sent, and those scheduled.
@@ -57,6 +60,10 @@ class Inbox:
     def trouble(self) -> str | None:
         """What goes wrong with the recording of the run, in one sentence."""
         return self._trouble()
+
+    def take_refused(self) -> list[str]:
+        """None: what is not taken here, `send` refuses at once."""
+        return []
 
     def send(self, command: AnyCommand) -> None:
         """Hand in a command from any thread. UserError if the run has ended or too many wait; never for a Stop."""
@@ -108,6 +115,10 @@ class ReadOnly:
     def trouble(self) -> str | None:
         """What goes wrong with the recording of the run, in one sentence."""
         return self._link.trouble
+
+    def take_refused(self) -> list[str]:
+        """None: nothing is sent."""
+        return []
 
     def send(self, command: AnyCommand) -> None:
         """Refuse: UserError."""

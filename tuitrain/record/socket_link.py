@@ -40,6 +40,7 @@ class SocketLink:
         self._connection: socket.socket | None = None
         self._decoder: FrameDecoder[FromRun] = FrameDecoder(FromRun)
         self._unanswered: dict[str, AnyCommand] = {}
+        self._refused: list[str] = []
         self._turned_away = False
         self._trouble: str | None = None
         self._refusal: str | None = None
@@ -66,6 +67,11 @@ class SocketLink:
         except (NoSocket, FrameError) as error:
             raise UserError(f"{self._directory.name} takes no commands now: {str(error).rstrip('.')}.") from error
         self._unanswered[command.id] = command
+
+    def take_refused(self) -> list[str]:
+        """Ids of commands that the run refused, or went without an answer to, since this was last asked."""
+        refused, self._refused = self._refused, []
+        return refused
 
     def settle(self, timeout_s: float) -> None:
         """Wait until the run has taken all that was sent; UserError if it refused, went, or does not answer in time."""
@@ -131,6 +137,7 @@ class SocketLink:
                 self._refusal, self._turned_away = reason, True
             case Refused(id=id_, reason=reason):
                 command = self._unanswered.pop(id_, None)
+                self._refused.append(id_)
                 self._refusal = reason if command is None else f"{_spell(command)} was not taken: {reason}"
             case Trouble(text=text):
                 self._trouble = text
@@ -140,6 +147,7 @@ class SocketLink:
         self.close()
         self._trouble = None
         lost = ", ".join(_spell(command) for command in self._unanswered.values())
+        self._refused += self._unanswered
         self._unanswered.clear()
         if lost and self._refusal is None:
             self._refusal = f"{self._directory.name} went without an answer to {lost}."

@@ -1,6 +1,7 @@
 """The state of a run as a viewer knows it: what the journal says, folded event by event. Nothing here is a guess."""
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import numpy as np
@@ -99,7 +100,6 @@ class RunView:
         self.status = Status(state="loading")
         self.switches: dict[str, Value] = {}
         self.changes: list[Applied] = []
-        self.rejected: Rejected | None = None
         self.validations: list[Validation] = []
         self.reports: dict[str, TipReport] = {}
         self.tree: ModuleTree | None = None
@@ -117,6 +117,11 @@ class RunView:
     def sent(self, command: AnyCommand) -> None:
         """Remember a command as pending until the journal answers it."""
         self.pending[command.id] = Pending(command.word, command.value if isinstance(command, Set) else None)
+
+    def not_taken(self, ids: Iterable[str]) -> None:
+        """Forget commands that never reached the run: it will not answer them."""
+        for id_ in ids:
+            self.pending.pop(id_, None)
 
     def pending_value(self, word: str) -> Value | None:
         """The value last sent for a switch and not yet answered, or None."""
@@ -159,7 +164,6 @@ class RunView:
                 self.changes.append(event)
             case Rejected():
                 self.pending.pop(event.id, None)
-                self.rejected = event
             case Validation():
                 self.validations.append(event)
             case TipReport():

@@ -17,7 +17,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tuitrain.errors import UserError
-from tuitrain.record.commands import AnyCommand, Stop
+from tuitrain.record.commands import SCHEDULED, AnyCommand, Stop
 from tuitrain.record.events import Applied, Rejected, Step, Switches
 from tuitrain.record.journal import News, Reader
 from tuitrain.record.link import Link
@@ -35,7 +35,7 @@ LEFT_NOW = 130
 FAILED = 1
 ENDS_SCREEN = frozenset({"stopped", "bad input"})
 """Reasons for a run's end at which the screen goes by itself."""
-UNATTENDED = ("--at", "tuitrain")
+UNATTENDED = (SCHEDULED, "tuitrain")
 """Whom a command comes from that nobody sent just now."""
 STAYS_S = 3600.0
 """For how long a notice of what will not pass stays."""
@@ -123,6 +123,9 @@ class TuitrainApp(App[int]):
             self._take(news)
             self._say_whether_it_died(died and facts.has_not_ended(self.view))
         self._board.tell(self._link.trouble if facts.is_live(self.view) else None)
+        if refused := self._link.take_refused():
+            self.view.not_taken(refused)
+            self._board.show(self.view, Kinds({Switches}))
 
     def _news(self) -> News | None:
         try:

@@ -1,6 +1,7 @@
 """What is told on a run's timeline, as lines of text, wrapped."""
 
 import math
+from pathlib import Path
 from textwrap import wrap
 from typing import Literal, NamedTuple
 
@@ -43,7 +44,7 @@ def entry_of(told: Told, glyphs: Glyphs, me: str = "key") -> Entry:
         case Validation():
             entry = Entry("validation", glyphs.eval, at + _validated(told))
         case Checkpoint():
-            entry = Entry("saved", glyphs.good, f"{at}checkpoint {told.path} ({told.bytes / 2**20:.1f} MiB)")
+            entry = Entry("saved", glyphs.good, f"{at}checkpoint {Path(told.path).name} ({told.bytes / 2**20:.1f} MiB)")
         case Status():
             entry = Entry("failed", glyphs.bad, f"{at}{told.state}: {told.message}")
         case End():
