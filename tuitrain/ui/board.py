@@ -116,8 +116,10 @@ class Board(Screen[None]):
         self._arrange()
 
     def on_resize(self, event: textual_events.Resize) -> None:
-        """Another size may show other panes."""
+        """Another size may show other panes. Of a size as before all is drawn anew: smaller for a moment, it was lost."""
         self.call_after_refresh(self._catch_up)
+        if event.size == self.size:
+            self.app.call_later(self.app.refresh, layout=True)
 
     def show(self, view: RunView, kinds: Kinds = EVERYTHING) -> None:
         """Hand the run to the panes that show something of these kinds; those out of sight get it when they appear."""
