@@ -3,7 +3,9 @@
 Nothing here sleeps: `wait_until` reads what the program draws until a condition holds, or a deadline is over.
 """
 
+import array
 import errno
+import fcntl
 import os
 import pty
 import re
@@ -129,6 +131,13 @@ class Terminal:
     def rows(self) -> list[str]:
         """The rows of the screen."""
         return self.text.split("\n")
+
+    @property
+    def unread(self) -> int:
+        """How many bytes the program wrote that were not yet taken in."""
+        count = array.array("i", [0])
+        fcntl.ioctl(self._master, termios.FIONREAD, count)
+        return count[0]
 
     def shows(self, *texts: str) -> bool:
         """Whether all of these stand on the screen."""

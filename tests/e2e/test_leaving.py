@@ -66,6 +66,14 @@ def test_terminated_it_finishes_the_step_saves_and_leaves(tmp_path: Path) -> Non
         assert_stopped_and_saved(run, by="SIGTERM")
 
 
+def test_terminated_when_it_has_ended_it_leaves(tmp_path: Path) -> None:
+    with watched(tmp_path, "unregistered", "--threads", "1", "--steps", "3") as run:
+        run.terminal.wait_for("FINISHED", "q leaves")
+        run.terminal.process.send_signal(signal.SIGTERM)
+        assert run.terminal.wait_end() == 0
+        assert run.terminal.unrestored() == []
+
+
 def test_when_the_terminal_goes_away_the_run_goes_on_to_its_end(tmp_path: Path) -> None:
     steps = 3000
     with watched(tmp_path, "unregistered", "--threads", "1", "--steps", str(steps)) as run:

@@ -1,5 +1,6 @@
 """The writing end of a journal's file: commits, and the table of buckets that grows with them."""
 
+import contextlib
 import sqlite3
 from pathlib import Path
 
@@ -55,8 +56,11 @@ class Store:
         self._head, self._growth = head, growth
 
     def close(self) -> None:
-        """Close the file."""
-        self._database.close()
+        """Close the file, with all that was committed in it: it can be copied, and every byte of it is checked."""
+        with contextlib.closing(self._database), contextlib.suppress(sqlite3.OperationalError):
+            # Else it stays in the log beside it wherever a viewer is there to the last, as it does on a full disk: that
+            # is read as well, but of what is damaged there SQLite drops the rest without a word.
+            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def _open_block_with(self, steps: Floats) -> tuple[Floats, int]:
         """The steps of the block that is not full yet and those that follow; and the executed step before them."""

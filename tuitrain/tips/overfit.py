@@ -87,7 +87,7 @@ class OverfitOneBatch(Tip):
         first, last, steps = self._first, self._last, self._last.executed - self._first.executed + 1
         rows = [
             ("loss", f"from {first.loss:.4g} to {last.loss:.3g} in {steps:,} steps"),
-            ("accuracy", f"{100 * last.accuracy:.1f} % of this batch"),
+            *([] if math.isnan(last.accuracy) else [("accuracy", f"{100 * last.accuracy:.1f} % of this batch")]),
             (
                 "passes at",
                 f"loss below {PASS_SHARE * first.loss:.3g} ({100 * PASS_SHARE:.0f} % of its start), or 100 % accuracy",

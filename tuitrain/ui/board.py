@@ -116,7 +116,7 @@ class Board(Screen[None]):
         self._arrange()
 
     def on_resize(self, event: textual_events.Resize) -> None:
-        """Another size may show other panes. Of a size as before all is drawn anew: smaller for a moment, it was lost."""
+        """Another size may show other panes. A size as before was another for a moment: all is drawn anew."""
         self.call_after_refresh(self._catch_up)
         if event.size == self.size:
             self.app.call_later(self.app.refresh, layout=True)

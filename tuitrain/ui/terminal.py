@@ -22,6 +22,11 @@ from tuitrain.record.lines import Lines, OnLine, Stream
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
+GIVEN_UP_POLL_S = 0.1
+TAKE_LEAVE = (
+    b"\x18\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
+)
+"""Ends what was begun of a sequence, then all that Textual switched on."""
 _READ_BYTES = 65536
 _PIPE_BYTES = 1 << 20
 """The largest capacity a pipe has without privileges."""
@@ -50,7 +55,7 @@ class OwnTerminal:
         with contextlib.ExitStack() as undo:
             _flush(*self._prints)
             undo.enter_context(_kept_settings(0))
-            undo.enter_context(_private_terminal())
+            self._screen = undo.enter_context(_private_terminal())
             self._reader = undo.enter_context(_LineReader(self._on_line))
             for fd, stream in self._streams_on_terminal():
                 undo.enter_context(_redirected(fd, self._reader.pipe(stream)))
@@ -67,6 +72,15 @@ class OwnTerminal:
     def catch_prints(self) -> None:
         """Send Python's print the same way. To be called once Textual runs: it takes sys.stdout when it starts."""
         sys.stdout, sys.stderr = self._prints
+
+    def give_up(self, left: threading.Event) -> None:
+        """Draw no more, and take back what nobody reads, so that a terminal that is never read holds up no one.
+
+        Returns when Textual has `left`; a screen that is read again before finds itself as it was before the start.
+        """
+        self._screen.given_up = True
+        while not left.wait(GIVEN_UP_POLL_S):
+            _take_back_output(self._screen)
 
     @staticmethod
     def _streams_on_terminal() -> list[tuple[int, Stream]]:
@@ -163,30 +177,48 @@ def _kept_settings(fd: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _private_terminal() -> Iterator[None]:
+def _private_terminal() -> "Iterator[_Screen]":
     """Bind sys.__stdout__ (asked for the size) and sys.__stderr__ (drawn on) to a duplicate of stdout's terminal."""
     originals = sys.__stdout__, sys.__stderr__
     encoding = originals[0].encoding if originals[0] else "utf-8"
-    raw = io.BufferedWriter(_Screen(os.dup(1), "w"))
-    screen = io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)
+    terminal = _Screen(os.dup(1), "w")
+    screen = io.TextIOWrapper(
+        io.BufferedWriter(terminal), encoding=encoding, errors="backslashreplace", line_buffering=True
+    )
     sys.__stdout__ = sys.__stderr__ = screen  # type: ignore[misc]
     try:
-        yield
+        yield terminal
     finally:
         sys.__stdout__, sys.__stderr__ = originals  # type: ignore[misc]
+        screen.flush()
+        if terminal.given_up:
+            _take_back_output(terminal)  # which makes room for this
+            os.write(terminal.fileno(), TAKE_LEAVE)
         screen.close()
 
 
 class _Screen(io.FileIO):
-    """A terminal; what is drawn on one that is gone goes nowhere, so that Textual can still take leave of it."""
+    """A terminal; what is drawn on one that is gone, or given up, goes nowhere: Textual can still take its leave."""
+
+    given_up = False
 
     def write(self, data: "ReadableBuffer", /) -> int:
+        if self.given_up:
+            return memoryview(data).nbytes
         try:
             return super().write(data) or 0
         except OSError as error:
             if error.errno != errno.EIO:
                 raise
             return memoryview(data).nbytes
+
+
+def _take_back_output(terminal: _Screen) -> None:
+    """Throw away what was written and not yet read; whoever waits to write more goes on."""
+    with contextlib.suppress(termios.error):  # the terminal is gone
+        termios.tcflush(terminal.fileno(), termios.TCOFLUSH)
+        for action in (termios.TCOOFF, termios.TCOON):  # Linux tells who waits to write only of this
+            termios.tcflow(terminal.fileno(), action)
 
 
 @contextlib.contextmanager

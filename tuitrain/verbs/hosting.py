@@ -8,11 +8,12 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -27,6 +28,11 @@ from tuitrain.ui.terminal import OwnTerminal
 from tuitrain.verbs.detach import Report
 from tuitrain.verbs.only_new import OnlyNew
 from tuitrain.verbs.raw_log import RawLog
+
+if TYPE_CHECKING:
+    from tuitrain.ui.app import TuitrainApp
+
+LEAVES_WITHIN_S = 3.0
 
 
 @contextlib.contextmanager
@@ -57,11 +63,34 @@ def with_screen(host: Host, *, ascii_only: bool) -> int:
         stopping = StopOnSignals(host.inbox, leave_now=lambda number: app.exit(LEFT_NOW))
         signal.signal(signal.SIGHUP, lambda number, frame: app.exit(0))
         host.start()
-        code = app.run() or 0
+        with _left_in_time(app, host, stopping, own):
+            code = app.run() or 0
         stopping.leave_now = _leave_at_once
         if not code:
             host.join()  # before the descriptors lead back to a terminal that may be gone
         return code
+
+
+@contextlib.contextmanager
+def _left_in_time(app: "TuitrainApp", host: Host, stopping: "StopOnSignals", own: OwnTerminal) -> Iterator[None]:
+    """Within the context is the screen; after a signal it is left when the run has ended, or LEAVES_WITHIN_S later:
+
+    Textual would wait for ever for a terminal that is never read, because a connection hangs, say.
+    """
+    left = threading.Event()
+
+    def watch() -> None:
+        stopping.asked.wait()
+        host.join()
+        app.call_later(app.exit, 0)
+        if not left.wait(LEAVES_WITHIN_S):
+            own.give_up(left)
+
+    threading.Thread(target=watch, name="leaving", daemon=True).start()
+    try:
+        yield
+    finally:
+        left.set()
 
 
 def with_lines(host: Host, *, as_json: bool) -> int:
@@ -96,16 +125,17 @@ class StopOnSignals:
 
     def __init__(self, inbox: Inbox, *, leave_now: Callable[[int], None]) -> None:
         self.leave_now = leave_now
+        self.asked = threading.Event()
+        """Whether it was told to stop."""
         self._inbox = inbox
-        self._stopping = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        if self._stopping:
+        if self.asked.is_set():
             self.leave_now(number)
         else:
-            self._stopping = True
+            self.asked.set()
             self._inbox.send(Stop(by=signal.Signals(number).name))
 
 
