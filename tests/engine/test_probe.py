@@ -33,7 +33,7 @@ from tuitrain.engine.probe import Probe
 from tuitrain.engine.scalars import CAPACITY
 from tuitrain.engine.tip import Refused
 from tuitrain.engine.training import Training
-from tuitrain.record.commands import Checkpoint, Set, StepOnce, Stop, Validate, parse
+from tuitrain.record.commands import SCHEDULED, Checkpoint, Set, StepOnce, Stop, Validate, parse
 from tuitrain.record.events import (
     Applied,
     GradientNorms,
@@ -170,7 +170,7 @@ def test_a_stop_ends_a_run_that_overfits_and_undoes_that(tmp_path: Path) -> None
 
 
 def test_unattended_a_pause_does_not_last() -> None:
-    outcome = train(RECIPE.make(), [(3, "pause=on"), (6, StepOnce())])
+    outcome = train(RECIPE.make(), [(3, "pause=on"), (6, StepOnce(by=SCHEDULED))])
     assert outcome.reason == "finished"
     assert applied(outcome) == [("pause", True, 3), ("pause", False, 3), ("steponce", True, 6), ("pause", False, 6)]
     assert outcome.state == train_bare(RECIPE.make())
