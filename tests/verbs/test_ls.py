@@ -26,6 +26,11 @@ def test_as_json_nothing_is_lost() -> None:
     assert [RunSummary(**json.loads(line)) for line in json_lines(RUNS)] == RUNS
 
 
+def test_as_json_a_loss_that_is_no_number_is_null() -> None:
+    (line,) = json_lines([RUNS[0]._replace(last_loss=float("nan"))])
+    assert json.loads(line, parse_constant=pytest.fail)["last_loss"] is None
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [

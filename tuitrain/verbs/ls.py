@@ -1,7 +1,8 @@
 """`tuitrain ls`: the runs there are, one a line."""
 
-import json
 from collections.abc import Iterable, Sequence
+
+import msgspec
 
 from tuitrain.record.runs import RunSummary
 
@@ -14,8 +15,8 @@ _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
 def json_lines(runs: Iterable[RunSummary]) -> list[str]:
-    """Each run as a JSON object."""
-    return [json.dumps(run._asdict()) for run in runs]
+    """Each run as a JSON object; a loss that is no number is null there."""
+    return [msgspec.json.encode(run._asdict()).decode() for run in runs]
 
 
 def table_lines(runs: Sequence[RunSummary], now_unix_s: float) -> list[str]:

@@ -1,6 +1,5 @@
 """A figure in a border, drawn again only when it, or the space for it, changed."""
 
-from time import perf_counter
 from typing import ClassVar
 
 from rich.style import Style
@@ -49,8 +48,6 @@ class Chart(Widget):
         self.border_title = title
         self.ascii_only = ascii_only
         self.colour = colour
-        self.last_cost_s = 0.0
-        """Seconds the last drawing took, so that the app can draw less often where that is dear."""
         self._figure = Figure()
         self._strips: list[Strip] = []
         self._styles = StyleCache(self)
@@ -95,8 +92,6 @@ class Chart(Widget):
         wanted = (self._figure, *self.size, base)
         if wanted == self._drawn:
             return
-        began = perf_counter()
         width, height = self.size
         self._strips = draw(self._figure, width, height, ascii_only=self.ascii_only, colour=self.colour, base=base)
         self._drawn = wanted
-        self.last_cost_s = perf_counter() - began
