@@ -13,6 +13,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from tuitrain.engine.deferred_compiler import defer_compiler
 from tuitrain.engine.files import list_checkpoints
 from tuitrain.engine.order import Order, Tips, load_order
 from tuitrain.engine.recorder import Position, Recorder
@@ -67,6 +68,7 @@ class Host:
     def _run_session(self) -> None:
         self.recorder.say(Status, state="loading", message="Loading torch")
         _bound_openmp_spinning()
+        defer_compiler()
         from tuitrain.engine.session import Session
 
         Session(self.order, self.recorder, self.inbox, resumes=self.resumes).run()
