@@ -10,11 +10,9 @@ from typing import NamedTuple
 
 import psutil
 
+from tests.e2e.followed import Followed, only_journal
 from tests.e2e.terminal import ROOT, TIMEOUT_S, WIDE, Terminal, environment, tuitrain
 from tuitrain.record.journal import Reader
-from tuitrain.record.lease import read_lease
-from tuitrain.record.runs import JOURNAL
-from tuitrain.record.state import RunView
 
 
 class Said(NamedTuple):
@@ -25,35 +23,14 @@ class Said(NamedTuple):
     err: str
 
 
-class Detached:
+class Detached(Followed):
     """The run as its journal tells it, and the process that trains it."""
 
-    def __init__(self, home: Path, launched: Said, reader: Reader, directory: Path) -> None:
+    def __init__(self, home: Path, launched: Said, directory: Path, reader: Reader) -> None:
+        super().__init__(directory, reader)
         self.home = home
         self.launched = launched
-        self.directory = directory
         self.name = directory.name
-        self._reader = reader
-        self._view = RunView()
-
-    @property
-    def pid(self) -> int:
-        """The process that trains, or trained."""
-        lease = read_lease(self.directory)
-        assert lease is not None
-        return lease.pid
-
-    @property
-    def view(self) -> RunView:
-        """The run as its journal tells it now."""
-        self._view.update(self._reader.poll())
-        return self._view
-
-    @property
-    def executed(self) -> int:
-        """Steps executed so far, as far as they are in the journal."""
-        step = self.view.last_step
-        return step.executed if step else 0
 
     def viewer(self, *words: str, size: tuple[int, int] = WIDE, env: Mapping[str, str] | None = None) -> Terminal:
         """`tuitrain watch` with these words, in a terminal of its own."""
@@ -87,9 +64,8 @@ def detached(home: Path, *words: str) -> Iterator[Detached]:
     """`tuitrain` with these words and --detach; leaving the context kills what is left of the run."""
     launched = say(home, *words, "--detach")
     assert launched.code == 0, launched
-    (journal,) = home.rglob(JOURNAL)
-    with contextlib.closing(Reader(journal)) as reader:
-        run = Detached(home, launched, reader, journal.parent)
+    with only_journal(home) as (directory, reader):
+        run = Detached(home, launched, directory, reader)
         try:
             yield run
         finally:

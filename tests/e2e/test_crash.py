@@ -115,7 +115,7 @@ def train_and_be_killed(home: Path, for_s: float) -> int:
     env = environment(home) | with_witness(witness)
     with subprocess.Popen(tuitrain(*REAL_RUN), cwd=ROOT, env=env, stdout=subprocess.DEVNULL) as process:
         try:
-            wait_until(lambda: len(witnessed(witness)) > 0, process)
+            wait_until(lambda: any(home.rglob("*.pt")) and any(home.rglob("*.pt.sha256")), process)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(for_s)
             assert process.poll() is None

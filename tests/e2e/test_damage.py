@@ -1,5 +1,6 @@
 """A run of which bytes changed or went missing, at every command: a sentence, or what was there. Nothing else."""
 
+import contextlib
 import json
 import random
 import shutil
@@ -12,6 +13,11 @@ import pytest
 
 from tests.e2e.detached import Said, say
 from tests.e2e.forked import say_at_once
+from tests.e2e.terminal import Terminal, environment, tuitrain
+from tests.ui.fake_run import fake_events, fake_steps, own_steps
+from tuitrain.record.committed import NoteWriter
+from tuitrain.record.journal import Journal, Reader
+from tuitrain.record.rows import Head
 from tuitrain.record.runs import CHECKPOINTS, JOURNAL
 
 PAGE = 4096
@@ -112,6 +118,56 @@ def check(said: Said, expected: Said, journal: Path) -> bool:
     return True
 
 
+def test_the_log_of_a_run_that_was_killed_is_damaged(tmp_path: Path) -> None:
+    """SQLite drops what follows the damage without a word: every command says that it is gone."""
+    journal = a_killed_run(tmp_path)
+    name, log = journal.parent.name, journal.with_name(f"{JOURNAL}-wal")
+    assert listing(tmp_path)["state"] == f"died at step {own_steps(STEPS, STEPS)}"
+    whole = log.read_bytes()
+    log.write_bytes(flipped(whole, len(whole) // 2, random.Random(0)))
+    with contextlib.closing(Reader(journal)) as reader:
+        left = len(reader.poll().steps)
+    assert 0 < left < STEPS
+    lost = f"of {STEPS} steps that were recorded {left} can be read"
+    died = f"{name} died, {lost}; tuitrain resume {name} goes on from step "
+    for words, code in zip(COMMANDS, (1, 1, 0, 1), strict=True):
+        said = say_at_once(tmp_path, *words, name)
+        assert (said.code, said.err.count("\n")) == (code, 1)
+        assert said.err.removeprefix("tuitrain: ").removeprefix("there is nothing to stop: ").startswith(died)
+    assert listing(tmp_path)["state"] == f"died, {lost}"
+    with Terminal(tuitrain("watch", name), environment(tmp_path)) as viewer:
+        told = "".join(f"The end of the journal {journal} is missing: {lost}.".split())
+        viewer.wait_until(lambda: told in "".join(viewer.text.split()), "what is missing")
+        viewer.press("q")
+        assert viewer.wait_end() == 0
+
+
+def test_an_older_copy_of_a_journal_was_put_back(recorded: Recorded, tmp_path: Path) -> None:
+    home = copy_of(recorded, tmp_path / "copy")
+    journal = run_in(home) / JOURNAL
+    with contextlib.closing(NoteWriter(journal)) as note:
+        note.write(Head(executed=STEPS, event_id=1_000_000))
+    lost = f"{STEPS} steps can be read, and not what was recorded last"
+    for words in COMMANDS[:-1]:
+        told = recorded.said[words]._replace(err=f"tuitrain: The end of the journal {journal} is missing: {lost}.\n")
+        assert say_at_once(home, *words, recorded.name) == told
+    assert listing(home)["state"] == f"finished, {lost}"
+
+
+def a_killed_run(home: Path) -> Path:
+    """The journal of a run whose process is gone, with most of it in the log beside it."""
+    live, directory = home / "live", home / "state" / "tuitrain" / "runs" / "killed"
+    live.mkdir()
+    with Journal(live / JOURNAL) as journal:
+        for event in fake_events(STEPS):
+            journal.say(event)
+        for step in fake_steps(STEPS):
+            journal.steps([step])
+            journal.commit()
+        shutil.copytree(live, directory)
+    return directory / JOURNAL
+
+
 @pytest.mark.parametrize("what", [JOURNAL, "order.json"])
 def test_what_a_run_needs_to_go_on_is_damaged(what: str, recorded: Recorded, tmp_path: Path) -> None:
     home = copy_of(recorded, tmp_path / "copy")
@@ -134,14 +190,18 @@ def test_checkpoints_are_damaged(recorded: Recorded, tmp_path: Path) -> None:
     for path in (path for paths in damaged for path in paths):
         damage = chance.choice((a_bit_anywhere, the_end_gone))
         path.write_bytes(damage(chance, path.read_bytes()))
+    journal = run_in(homes[0]) / JOURNAL
+    with contextlib.closing(NoteWriter(journal)) as note:
+        note.write(Head(executed=STEPS + 500))  # as where an older copy of the journal was put back
     with ThreadPoolExecutor(2) as pool:
         words = ("resume", recorded.name, "--steps", str(STEPS + 10), "--headless")
         newest, all_ = pool.map(lambda home: say(home, *words), homes)
 
-    assert (newest.code, newest.err) == (0, "")
+    lost = f"of {STEPS + 500} steps that were recorded {STEPS} can be read"
+    assert (newest.code, newest.err) == (0, f"tuitrain: The end of the journal {journal} is missing: {lost}.\n")
     assert f"step-{STEPS:09d}.pt cannot be resumed from: it is damaged" in newest.out
     assert f"Resumed at step {STEPS - 20} from step-{STEPS - 20:09d}.pt" in newest.out
-    assert listing(homes[0])["steps"] == STEPS + 10
+    assert (listing(homes[0])["steps"], listing(homes[0])["state"]) == (STEPS + 10, "finished")
 
     assert all_.code == 2
     assert all_.err.startswith(f"tuitrain: None of 3 checkpoints in {run_in(homes[1]) / CHECKPOINTS} can be resumed")

@@ -195,7 +195,7 @@ def helped(run: Watched, key: Key) -> None:
     """All keys at a glance; above the help no key of the run acts."""
     terminal = run.terminal
     terminal.press(key.keys)
-    listed = [re.compile(rf"{re.escape(key.shown)} +{re.escape(key.label)}") for key in KEYS]
+    listed = [re.compile(rf"{re.escape(key.shown)} +{re.escape(key.label)}") for key in OF_A_PRESET]
     terminal.wait_until(lambda: all(pattern.search(terminal.text) for pattern in listed), "every key")
     terminal.press("o", "escape")
     terminal.wait_gone("tuitrain: the keys")
@@ -251,12 +251,13 @@ EFFECTS: dict[str, Effect] = {
 """In the order of the table."""
 
 ON_THE_SCREEN_ALONE = ("pane", "next_pane", "help")
+OF_A_PRESET = [key for key in KEYS if not key.for_scripts]
 ELSEWHERE = ("interrupt", "suspend")
 """Keys that end or stop the program: see test_leaving."""
 
 
 def test_every_key_does_what_it_says(tmp_path: Path) -> None:
-    assert [*EFFECTS, *ELSEWHERE] == [key.name for key in KEYS]
+    assert [*EFFECTS, *ELSEWHERE] == [key.name for key in OF_A_PRESET]
     with watched(tmp_path, "unregistered", *ENDLESS, "--batch-size", "8") as run:
         run.terminal.wait_for("○ some")  # the screen knows the switches: from now on the keys work
         run.wait_steps(10)

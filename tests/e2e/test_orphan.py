@@ -9,21 +9,17 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.idle import RUN, STEPS, assert_idle_but_for_training, await_steps
 from tests.e2e.terminal import TIMEOUT_S
-from tests.e2e.watched import ENDLESS, Watched, watched
-from tests.e2e.witness import wait_until
+from tests.e2e.watched import watched
 from tuitrain.record.commands import Set
 from tuitrain.record.link import SocketLink
 
-RUN = ("mnist", *ENDLESS, "--batch-size", "8")
 WITHOUT_A_SIGNAL = pytest.param(
     ("setsid", "--wait"), marks=pytest.mark.skipif(shutil.which("setsid") is None, reason="there is no setsid(1)")
 )
 IGNORED = ("sh", "-c", 'trap "" HUP; exec "$@"', "sh")
 """As under nohup(1), which would take the terminal away at once."""
-STEPS = 250
-MOST_TICKS = 3
-"""Of the processor's time, each 10 ms: for a thread that has nothing to do."""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
@@ -68,32 +64,3 @@ def test_a_terminal_that_is_never_read_does_not_hold_up_a_step_nor_the_end(tmp_p
         assert run.view.end is not None
         assert run.view.end.reason == "stopped"
         assert run.view.checkpoint is not None
-
-
-def assert_idle_but_for_training(run: Watched) -> None:
-    """Over some hundred steps the thread that drew the screen takes nothing, and next to what trains none takes much.
-
-    One that reads a terminal which is gone for ever would take as much.
-    """
-    before = ticks(run.pid)
-    await_steps(run, STEPS)
-    taken = {thread: count - before.get(thread, 0) for thread, count in ticks(run.pid).items()}
-    trainer = max(taken, key=lambda thread: taken[thread])
-    assert trainer != run.pid
-    assert taken[run.pid] <= MOST_TICKS
-    assert sum(taken.values()) - taken[trainer] <= taken[trainer] / 4
-
-
-def ticks(pid: int) -> dict[int, int]:
-    """What each thread of a process ever took of the processor's time."""
-    taken = {}
-    for path in Path(f"/proc/{pid}/task").iterdir():
-        fields = (path / "stat").read_bytes().rpartition(b") ")[2].split()
-        taken[int(path.name)] = int(fields[11]) + int(fields[12])
-    return taken
-
-
-def await_steps(run: Watched, more: int) -> None:
-    """Wait until so many more steps were executed, without a look at the terminal."""
-    goal = run.executed + more
-    wait_until(lambda: run.executed >= goal, psutil.Process(run.pid))

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.e2e.idle import RUN, STEPS, assert_idle_but_for_training, await_steps
 from tests.e2e.terminal import POLL_S, ROOT, TIMEOUT_S, Terminal, environment, tuitrain
-from tests.e2e.test_orphan import RUN, STEPS, assert_idle_but_for_training, await_steps
 from tests.e2e.watched import watched
 
 SSHD = shutil.which("sshd", path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))

@@ -17,6 +17,9 @@ WITHOUT_A_SIGNAL = pytest.param(
     ("setsid", "--wait"), marks=pytest.mark.skipif(shutil.which("setsid") is None, reason="there is no setsid(1)")
 )
 """In a session of its own, which the terminal does not control: nobody is told that it goes away."""
+HELD_BYTES = 4000
+MORE_THAN_IS_HELD = 500, 200
+"""The size of a terminal of which one picture is more than the kernel holds of what is not read: 68 KiB on Linux."""
 
 
 @pytest.mark.parametrize("prefix", [(), WITHOUT_A_SIGNAL], ids=["SIGHUP", "end of input"])
@@ -59,9 +62,18 @@ def busy_share(process: psutil.Process, viewer: Terminal) -> float:
 
 
 def test_a_viewer_that_is_terminated_gives_the_terminal_back_and_the_run_goes_on(tmp_path: Path) -> None:
-    with watched(tmp_path, *RUN) as run, Terminal(tuitrain("watch"), environment(tmp_path)) as viewer:
+    """Be its terminal read, or not: because a connection hangs, say."""
+    with (
+        watched(tmp_path, *RUN) as run,
+        Terminal(tuitrain("watch"), environment(tmp_path)) as viewer,
+        Terminal(tuitrain("watch"), environment(tmp_path), size=MORE_THAN_IS_HELD) as stalled,
+    ):
         viewer.wait_for("○ some")
-        viewer.process.send_signal(signal.SIGTERM)
-        assert viewer.wait_end() == 128 + signal.SIGTERM
-        assert viewer.unrestored() == []
+        viewer.wait_until(lambda: stalled.unread >= HELD_BYTES, "a terminal that takes no more")
+        for each in (viewer, stalled):
+            each.process.send_signal(signal.SIGTERM)
+        assert stalled.process.wait(TIMEOUT_S) == 128 + signal.SIGTERM
+        for each in (viewer, stalled):
+            assert each.wait_end() == 128 + signal.SIGTERM
+            assert each.unrestored() == []
         run.wait_steps(1)

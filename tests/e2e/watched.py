@@ -1,46 +1,24 @@
 """A run with its screen in a terminal, and beside it what its journal says."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
+from tests.e2e.followed import Followed, only_journal
 from tests.e2e.terminal import WIDE, Terminal, environment, tuitrain
 from tuitrain.record.events import Applied, Value
 from tuitrain.record.journal import Reader
-from tuitrain.record.lease import read_lease
-from tuitrain.record.runs import JOURNAL
 from tuitrain.record.state import RunView
 
 ENDLESS = ("--threads", "1", "--epochs", "1000000")
 
 
-class Watched:
+class Watched(Followed):
     """The terminal, and the run as its journal tells it."""
 
-    def __init__(self, terminal: Terminal, reader: Reader, directory: Path) -> None:
+    def __init__(self, terminal: Terminal, directory: Path, reader: Reader) -> None:
+        super().__init__(directory, reader)
         self.terminal = terminal
-        self.directory = directory
-        self._reader = reader
-        self._view = RunView()
-
-    @property
-    def view(self) -> RunView:
-        """The run as its journal tells it now."""
-        self._view.update(self._reader.poll())
-        return self._view
-
-    @property
-    def pid(self) -> int:
-        """The process that trains."""
-        lease = read_lease(self.directory)
-        assert lease is not None
-        return lease.pid
-
-    @property
-    def executed(self) -> int:
-        """Steps executed so far, as far as they are in the journal."""
-        step = self.view.last_step
-        return step.executed if step else 0
 
     def wait_until(self, condition: Callable[[RunView], bool], what: str) -> None:
         """Take in what the screen shows until the journal says so."""
@@ -73,6 +51,5 @@ def watched(
     program = [*prefix, *tuitrain(*words)]
     with Terminal(program, environment(home) | dict(env or {}), size=size) as terminal:
         terminal.wait_until(lambda: b"\x1b[?1049h" in terminal.raw, "the screen")
-        (journal,) = home.rglob(JOURNAL)
-        with closing(Reader(journal)) as reader:
-            yield Watched(terminal, reader, journal.parent)
+        with only_journal(home) as (directory, reader):
+            yield Watched(terminal, directory, reader)

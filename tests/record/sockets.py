@@ -152,6 +152,19 @@ def child(code: str, *arguments: object) -> Iterator["subprocess.Popen[str]"]:
         process.communicate()
 
 
+HOST = """
+import os, resource, signal, socket, sys
+from pathlib import Path
+from tuitrain.record.control import ControlSocket
+from tuitrain.record.conversation import Limits
+from tuitrain.record.link import Inbox
+inbox = Inbox()
+control = ControlSocket(Path(sys.argv[1]), inbox, limits=Limits(patience_s=float(sys.argv[2])))
+print(control.path, flush=True)
+"""
+"""A run as a `child`, given its directory and how patient it is: it prints where its socket lies."""
+
+
 def line(process: "subprocess.Popen[str]") -> str:
     """The next line that a child prints; empty when it has ended."""
     assert process.stdout is not None

@@ -17,6 +17,7 @@ import pytest
 
 from tests.record.sockets import (
     HASTY,
+    HOST,
     PATIENT,
     TIMEOUT_S,
     Viewer,
@@ -366,7 +367,7 @@ def test_who_takes_the_lease_takes_the_place_of_one_that_has_not_yet_gone(tmp_pa
     take_lease(tmp_path)
     with hosted(tmp_path) as first, greeted(first.path) as viewer:
         release_lease(tmp_path)
-        with child(TAKING_HOST, tmp_path) as second:
+        with child(TAKING_HOST, tmp_path, HASTY.patience_s) as second:
             assert line(second) == str(first.path)
             assert viewer.hear() is None  # so that it looks for the run anew
             first.control.close()
@@ -443,17 +444,6 @@ def test_what_waits_in_the_socket_at_the_end_is_answered(tmp_path: Path) -> None
     assert inbox.stop_sent
 
 
-HOST = """
-import os, resource, signal, socket, sys
-from pathlib import Path
-from tuitrain.record.control import ControlSocket
-from tuitrain.record.conversation import Limits
-from tuitrain.record.link import Inbox
-inbox = Inbox()
-control = ControlSocket(Path(sys.argv[1]), inbox, limits=Limits(patience_s=0.5))
-print(control.path, flush=True)
-"""
-
 TAKING_HOST = (
     "import sys; from pathlib import Path; from tuitrain.record.lease import take_lease; take_lease(Path(sys.argv[1]))"
     + HOST
@@ -475,7 +465,7 @@ sys.stdin.read()
 
 
 def test_a_forked_child_of_a_killed_run_does_not_pass_for_it(tmp_path: Path) -> None:
-    with child(FORKING_HOST, tmp_path) as host:
+    with child(FORKING_HOST, tmp_path, HASTY.patience_s) as host:
         path, forked = Path(line(host)), int(line(host))
         try:
             with greeted(path) as viewer:
@@ -520,7 +510,7 @@ sys.stdin.read()
 
 
 def test_a_run_without_a_descriptor_left_hears_those_who_are_there_and_takes_others_when_it_can(tmp_path: Path) -> None:
-    with child(HOST_WITHOUT_DESCRIPTORS, tmp_path) as host:
+    with child(HOST_WITHOUT_DESCRIPTORS, tmp_path, HASTY.patience_s) as host:
         path = Path(line(host))
         with greeted(path) as before:
             tell(host, "fill")

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from tests.record.tables import rows_of
 from tuitrain.errors import UserError
-from tuitrain.record import file
 from tuitrain.record import journal as journal_module
+from tuitrain.record import rows
 from tuitrain.record.curves import table_of
 from tuitrain.record.events import (
     AnyEvent,
@@ -34,9 +34,9 @@ from tuitrain.record.events import (
     Validation,
     Vitals,
 )
-from tuitrain.record.file import Said
 from tuitrain.record.journal import SCHEMA_VERSION, Journal, News, Reader
 from tuitrain.record.reader import MOST_LINES
+from tuitrain.record.rows import Said
 from tuitrain.record.state import Curve, RunView
 
 ROOT = Path(__file__).parents[2]
@@ -45,13 +45,13 @@ numbers = (st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, 0.0, 5e
 """Any float but -0.0, whose sign SQLite does not keep."""
 counts = st.integers(0, 2**53)
 values = st.booleans() | st.floats(allow_nan=False) | st.text()
-rows = st.builds(ModuleRow, path=st.text(), kind=st.just("parameter"), type=st.text(), count=counts)
+module_rows = st.builds(ModuleRow, path=st.text(), kind=st.just("parameter"), type=st.text(), count=counts)
 events: st.SearchStrategy[AnyEvent] = st.one_of(
     st.builds(LogLine, stream=st.sampled_from(["run", "stdout", "stderr"]), text=st.text(), executed=counts),
     st.builds(Switches, values=st.dictionaries(st.text(), values)),
     st.builds(Applied, id=st.text(), word=st.text(), value=values, by=st.text(), time_s=numbers),
     st.builds(GradientNorms, norms=st.dictionaries(st.text(), numbers)),
-    st.builds(ModuleTree, rows=st.lists(rows, max_size=3).map(tuple)),
+    st.builds(ModuleTree, rows=st.lists(module_rows, max_size=3).map(tuple)),
     st.builds(Vitals, memory_bytes=counts, device_memory_bytes=st.none() | counts),
     st.builds(
         Validation, epoch=counts, mode=st.just("eval"), loss=numbers, accuracy=numbers, samples=counts,
@@ -202,9 +202,9 @@ def test_a_reader_sees_a_commit_as_a_whole(tmp_path: Path) -> None:
     written(path, 4)
     with contextlib.closing(Reader(path)) as reader, contextlib.closing(sqlite3.connect(path)) as writer:
         reader.poll()
-        head = file.read_head(writer)
-        file.write_blocks(writer, file.blocks_of(table_of([step(n) for n in range(1, 6)]), 0))
-        file.write_head(writer, msgspec.structs.replace(head, executed=5))
+        head = rows.read_head(writer)
+        rows.write_blocks(writer, rows.blocks_of(table_of([step(n) for n in range(1, 6)]), 0))
+        rows.write_head(writer, msgspec.structs.replace(head, executed=5))
         assert reader.poll() == News([], [])
         writer.commit()
         assert [step.executed for step in reader.poll().steps] == [5]
@@ -584,7 +584,7 @@ def test_an_event_of_an_unknown_kind(tmp_path: Path) -> None:
     written(path, 4)
     with contextlib.closing(sqlite3.connect(path)) as database:
         body = msgspec.msgpack.encode({"event": "from_the_future"})
-        file.write_head(database, file.write_events(database, file.read_head(database), [Said("Future", None, body)]))
+        rows.write_head(database, rows.write_events(database, rows.read_head(database), [Said("Future", None, body)]))
         database.commit()
     assert "damaged" in not_readable(path)
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.record.tables import random_table
 from tuitrain.record import waiting as waiting_module
 from tuitrain.record.curves import STEP_COLUMNS, column, steps_of
-from tuitrain.record.file import Said
 from tuitrain.record.packing import Floats
+from tuitrain.record.rows import Said
 from tuitrain.record.waiting import AT_ONCE, MOST_LINES, MOST_MISSING, MOST_STEPS, StepRow, Waiting, thin
 
 anything: st.SearchStrategy[Any] = (

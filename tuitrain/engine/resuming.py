@@ -68,7 +68,9 @@ def _say_where(path: Path, state: RunState, recorder: Recorder, training: Traini
     farther = f" (the run had reached step {reached:,})" if reached > position.step else ""
     recorder.log(f"Resumed at step {position.step:,} from {path.name}{farther}.")
     if recorded < position.executed:
-        recorder.log(f"Of steps {recorded + 1:,} to {position.executed:,} nothing is recorded: the journal was full.")
+        recorder.log(
+            f"Of steps {recorded + 1:,} to {position.executed:,} nothing is recorded: the journal was full, or damaged."
+        )
     if state["within_step"]:
         recorder.log("It was written when a step failed: that step is done again, after what it had changed already.")
     then, now = state["made_with"], made_with(training)

@@ -36,7 +36,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=_t
 
 
 class Run(Event, frozen=True, kw_only=True):
-    """What is being trained, on what; said once, when the model and the data are ready."""
+    """What is being trained, on what; said once, when the model and the data are ready.
+
+    `epochs`, `steps_per_epoch`, `total_steps` and `batch_size` are 0 where a script does not say them.
+    """
 
     preset: str
     title: str
@@ -102,6 +105,27 @@ class TipReport(Event, frozen=True, kw_only=True):
     def slot(self) -> str:
         """One place for each tip."""
         return f"tip {self.tip}"
+
+
+class Capability(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing that is observed or steered in a run, or is not, and why."""
+
+    kind: Literal["observed", "steered", "unavailable", "switched_off"]
+    name: str
+    """What it is; for what is steered or unavailable the switch's or the command's own word, where there is one."""
+    text: str = ""
+    """How, or why not."""
+
+
+class Capabilities(Event, frozen=True, kw_only=True):
+    """What is observed of an unmodified script, what can be steered in it, and what cannot be had and why."""
+
+    rows: tuple[Capability, ...]
+
+    @property
+    def slot(self) -> str:
+        """One place."""
+        return "capabilities"
 
 
 class ModuleRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +213,17 @@ class LogLine(Event, frozen=True, kw_only=True):
     text: str
 
 
+class LinesBegun(Event, frozen=True, kw_only=True):
+    """What stands on those lines of what is printed that may still change, a progress bar say; empty once none may."""
+
+    text: str
+
+    @property
+    def slot(self) -> str:
+        """One place."""
+        return "lines begun"
+
+
 class Status(Event, frozen=True, kw_only=True):
     """The state of the run, with one sentence where there is something to say; progress is 0 to 1 or NaN."""
 
@@ -235,6 +270,7 @@ AnyEvent = (
     | Step
     | Validation
     | TipReport
+    | Capabilities
     | ModuleTree
     | GradientNorms
     | Mode
@@ -242,6 +278,7 @@ AnyEvent = (
     | Applied
     | Rejected
     | LogLine
+    | LinesBegun
     | Status
     | Vitals
     | Checkpoint

@@ -17,8 +17,9 @@ from typing import Self
 import msgspec
 
 from tuitrain.record.events import Event, Step
-from tuitrain.record.file import SCHEMA_VERSION, Said
+from tuitrain.record.file import SCHEMA_VERSION
 from tuitrain.record.reader import News, Reader
+from tuitrain.record.rows import Said
 from tuitrain.record.store import Store
 from tuitrain.record.waiting import StepRow, Waiting
 
@@ -56,6 +57,8 @@ class Journal:
             if resumed_at is None
             else Store.reopen(path, resumed_at, keep_every, checkpoint)
         )
+        self.missing = self._store.missing
+        """A sentence where its end was missing when it was opened again."""
         self._queue: queue.SimpleQueue[Said | list[StepRow] | threading.Event | None] = queue.SimpleQueue()
         self._awaited: list[threading.Event] = []
         self._thread = threading.Thread(target=self._write, name="journal", daemon=True)

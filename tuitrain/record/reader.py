@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from tuitrain.errors import UserError
-from tuitrain.record import file
+from tuitrain.record import file, rows
+from tuitrain.record.committed import Missing, Note
 from tuitrain.record.curves import Before, cut, steps_of
 from tuitrain.record.events import AnyEvent, Event, Step
-from tuitrain.record.file import Head
 from tuitrain.record.pyramid import (
     CHUNK,
     FINEST,
@@ -21,6 +21,7 @@ from tuitrain.record.pyramid import (
     stride_of,
     whole_groups,
 )
+from tuitrain.record.rows import Head
 from tuitrain.record.traces import Overview, stride_for
 
 MOST_STEPS = 20_000
@@ -63,6 +64,8 @@ class Reader:
         self._whole = whole
         self._steps = steps
         self._seen = Head(life=0)
+        self.missing: Missing | None = None
+        """What the journal lacks of what was once committed to it, as of the last look."""
         try:
             self._database = file.open_to_read(path)
         except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -80,10 +83,10 @@ class Reader:
             overview = self._overview(head, seen)
             after = seen.executed if overview is None else overview.before.executed
             after = after if self._steps else head.executed
-            steps = file.read_steps(self._database, head, after, head.executed)
+            steps = rows.read_steps(self._database, head, after, head.executed)
             first_line = seen.lines if self._whole else max(seen.lines, head.lines - MOST_LINES)
-            stored = file.read_events(self._database, head, seen.event_id) if head.event_id > seen.event_id else []
-            stored += file.read_lines(self._database, head, first_line)
+            stored = rows.read_events(self._database, head, seen.event_id) if head.event_id > seen.event_id else []
+            stored += rows.read_lines(self._database, head, first_line)
             news = News(steps_of(steps), [event for _, event in sorted(stored, key=lambda row: row[0])], overview, anew)
         self._seen = head
         return news
@@ -96,21 +99,24 @@ class Reader:
     def last_step(self) -> Step | None:
         """The last executed step, without reading those before it."""
         with self._looking() as head:
-            block = file.last_block(self._database, head)
+            block = rows.last_block(self._database, head)
             return None if block is None else steps_of(block.steps[:, -1:])[0]
 
     def last(self, kind: type[_E]) -> _E | None:
         """The last event of a kind (any but Step), or None."""
         with self._looking() as head:
-            event = file.read_last(self._database, head, kind.__name__)
+            event = rows.read_last(self._database, head, kind.__name__)
             return event if isinstance(event, kind) else None
 
     @contextlib.contextmanager
     def _looking(self) -> Iterator[Head]:
         """One moment of the journal, and what stands at its head then."""
+        note = Note.beside(self._path)  # before the journal, which then holds at least what is noted
         with file.damage_told(self._path), self._database:
             self._database.execute("BEGIN")
-            yield file.read_head(self._database)
+            head = rows.read_head(self._database)
+            self.missing = note.missing_in(head, self._path)
+            yield head
 
     def _overview(self, head: Head, seen: Head) -> Overview | None:
         """The curves up to the newest steps, where there is too much to give step by step."""
@@ -129,18 +135,18 @@ def read_overview(database: sqlite3.Connection, head: Head, until: int) -> Overv
     """
     stride = stride_for(until)
     if stride < FINEST and not head.rolled:
-        steps = file.read_steps(database, head, 0, until)
+        steps = rows.read_steps(database, head, 0, until)
         return Overview(until, stride, merged(cut(steps, Before()), stride), Before.after(steps))
     level = level_for(stride)
     while head.dropped.get(level):
         level += 1
     stride = max(stride, stride_of(level))
     curves = chained(list(_coarse_to_fine(database, until, level, stride)))
-    return Overview(until, stride, curves, file.read_before(database, until))
+    return Overview(until, stride, curves, rows.read_before(database, until))
 
 
 def _coarse_to_fine(database: sqlite3.Connection, until: int, widest: int, stride: int) -> Iterator[Curves]:
     for level in range(widest, -1, -1):
         numbers = whole_groups(until, level, None if level == widest else level + 1)
-        groups = file.read_groups(database, level, numbers)
+        groups = rows.read_groups(database, level, numbers)
         yield merged(chained([group.curves for group in groups]), stride // stride_of(level))

@@ -5,11 +5,10 @@ import sqlite3
 import msgspec
 import numpy as np
 
-from tuitrain.record import file
 from tuitrain.record.curves import column
-from tuitrain.record.file import BLOCK, Block, Head
 from tuitrain.record.packing import Damaged, Floats
 from tuitrain.record.pyramid import CHUNK, FAN, FINEST, span_of, stride_of
+from tuitrain.record.rows import BLOCK, Block, Head, write_blocks
 from tuitrain.record.traces import BUCKETS, stride_for
 
 NEWEST_KEPT = BUCKETS * FINEST
@@ -47,7 +46,7 @@ def _roll_up_chunk(database: sqlite3.Connection, chunk: int, keep_every: int) ->
         return
     steps = _thinned(np.concatenate([block.steps for block in blocks], axis=1), keep_every)
     database.executemany("DELETE FROM steps WHERE number = ?", [(block.number,) for block in blocks])
-    file.write_blocks(database, [Block(first, blocks[0].previous, steps)])
+    write_blocks(database, [Block(first, blocks[0].previous, steps)])
 
 
 def _thinned(steps: Floats, keep_every: int) -> Floats:

@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import math
 import os
 import sqlite3
 import tempfile
@@ -14,7 +15,7 @@ from typing import NamedTuple
 import platformdirs
 
 from tuitrain.errors import UserError
-from tuitrain.record.events import LIVE_STATES, End, Run, Status
+from tuitrain.record.events import LIVE_STATES, Capabilities, End, Run, Status, Step
 from tuitrain.record.journal import Journal, Reader
 from tuitrain.record.lease import OWNER, owner_lives, read_lease, release_lease, standing, take_lease, write_lease
 
@@ -55,7 +56,8 @@ class RunSummary(NamedTuple):
     """One line of `tuitrain ls`.
 
     `state` is what the run last said ("running", "finished"), unless it can no longer be true: "died at step N" where
-    its process is gone, "on HOST" where that process is on another machine and nothing is known of it.
+    its process is gone, "on HOST" where that process is on another machine and nothing is known of it. Where the end of
+    its journal is missing, that is said behind a comma.
     """
 
     name: str
@@ -174,16 +176,26 @@ def summarise(directory: Path) -> RunSummary:
     try:
         with contextlib.closing(Reader(directory / JOURNAL)) as reader:
             last, run, status, end = reader.last_step(), reader.last(Run), reader.last(Status), reader.last(End)
+            can = reader.last(Capabilities)
+            missing = reader.missing
     except (UserError, sqlite3.Error):
         return RunSummary(name, "unreadable", 0, None, None, started)
     steps = end.steps if end else last.step if last else 0
     state: str = status.state if status else "loading"
     if state in LIVE_STATES:
-        state = _while_it_lives(state, directory, steps)
-    return RunSummary(name, state, steps, run.total_steps if run else None, last.loss if last else None, started)
+        state = _while_it_lives(state, directory, died="died" if missing else f"died at step {steps:,}")
+    if missing and state not in LIVE_STATES:
+        state = f"{state}, {missing.brief}"
+    return RunSummary(name, state, steps, (run and run.total_steps) or None, _loss_of(last, can), started)
 
 
-def _while_it_lives(state: str, directory: Path, steps: int) -> str:
+def _loss_of(last: Step | None, can: Capabilities | None) -> float | None:
+    """The last loss; None if there is none to be seen, as in a script that computes its gradients in another way."""
+    unseen = can is not None and any((each.kind, each.name) == ("unavailable", "loss") for each in can.rows)
+    return None if last is None or (math.isnan(last.loss) and unseen) else last.loss
+
+
+def _while_it_lives(state: str, directory: Path, *, died: str) -> str:
     """The state that a run last said, if the process that said it can be seen to live; else what is known instead."""
     lease = read_lease(directory)
     match "gone" if lease is None else standing(lease):
@@ -191,4 +203,4 @@ def _while_it_lives(state: str, directory: Path, steps: int) -> str:
             return state
         case "elsewhere" if lease is not None:
             return f"on {lease.host}"
-    return f"died at step {steps:,}"
+    return died

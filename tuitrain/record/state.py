@@ -12,10 +12,13 @@ from tuitrain.record.curves import STEP_COLUMNS, table_of
 from tuitrain.record.events import (
     AnyEvent,
     Applied,
+    Capabilities,
+    Capability,
     Checkpoint,
     End,
     Finding,
     GradientNorms,
+    LinesBegun,
     LogLine,
     Mode,
     ModuleTree,
@@ -102,6 +105,10 @@ class RunView:
         self.changes: list[Applied] = []
         self.validations: list[Validation] = []
         self.reports: dict[str, TipReport] = {}
+        self.capabilities: tuple[Capability, ...] = ()
+        """What can be had of a script, and what not; nothing of a run that is no script."""
+        self.lines_begun = ""
+        """What was printed last and may still change."""
         self.tree: ModuleTree | None = None
         self.gradient_norms: GradientNorms | None = None
         self.mode: Mode | None = None
@@ -132,6 +139,11 @@ class RunView:
         """What a switch is, or will be once what is pending was applied; None while the run has not said."""
         pending = self.pending_value(word)
         return self.switches.get(word) if pending is None else pending
+
+    def unavailable(self, word: str) -> str | None:
+        """Why something cannot be had of this script, by its word or name; None if it can, or nothing is known."""
+        reasons = (each.text for each in self.capabilities if (each.kind, each.name) == ("unavailable", word))
+        return next(reasons, None)
 
     def update(self, news: News) -> None:
         """Fold in what a reader found."""
@@ -168,6 +180,10 @@ class RunView:
                 self.validations.append(event)
             case TipReport():
                 self.reports[event.tip] = event
+            case Capabilities():
+                self.capabilities = event.rows
+            case LinesBegun():
+                self.lines_begun = event.text
             case ModuleTree():
                 self.tree = event
             case GradientNorms():

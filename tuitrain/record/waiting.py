@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from tuitrain.record.curves import STEP_COLUMNS, column, no_steps
-from tuitrain.record.file import LINES, Said
 from tuitrain.record.packing import Floats
+from tuitrain.record.rows import LINES, Said
 
 StepRow = tuple[float, ...]
 """The fields of a step, in the order of STEP_COLUMNS."""

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tuitrain.record.events import LIVE_STATES, Checkpoint, End
+from tuitrain.errors import UserError
+from tuitrain.record.events import LIVE_STATES, Capabilities, Checkpoint, End
 from tuitrain.record.journal import News, Reader
 from tuitrain.record.lease import owner_of
 from tuitrain.record.runs import JOURNAL, summarise
@@ -38,11 +39,28 @@ def standing_of(directory: Path) -> Standing:
     if summary.state in LIVE_STATES or summary.state.startswith("on "):
         return Standing(f"{summary.name} is {summary.state}.", None)
     with contextlib.closing(Reader(directory / JOURNAL)) as reader:
-        end, saved = reader.last(End), reader.last(Checkpoint)
+        end, saved, can = reader.last(End), reader.last(Checkpoint), reader.last(Capabilities)
     if end is None:
-        remedy = f"; tuitrain resume {summary.name} goes on from step {saved.step:,}" if saved else ""
+        if saved is None:
+            remedy = ""
+        elif can is None:
+            remedy = f"; tuitrain resume {summary.name} goes on from step {saved.step:,}"
+        else:
+            remedy = f"; {saved.path} holds its models and optimizers after step {saved.step:,}"
         return Standing(f"{summary.name} {summary.state}{remedy}.", 1)
     return Standing(f"{summary.name}: {text_of(end)}", int(end.reason in WENT_WRONG))
+
+
+def refuse_script(directory: Path) -> None:
+    """UserError if the run in `directory` is one of a script: only that knows how to go on."""
+    with contextlib.closing(Reader(directory / JOURNAL)) as reader:
+        if reader.last(Capabilities) is None:
+            return
+        saved = reader.last(Checkpoint)
+    load = f"let it load {saved.path} (torch.load), and " if saved else ""
+    raise UserError(
+        f"{directory.name} is a run of a script of your own, which alone knows how to go on: {load}start it anew."
+    )
 
 
 def follow_run(reader: Reader, directory: Path, show: Callable[[News], None], *, until: Callable[[], bool]) -> None:

@@ -26,13 +26,12 @@ from tuitrain.record.link import Inbox
 from tuitrain.ui.plain import Printer, follow
 from tuitrain.ui.terminal import OwnTerminal
 from tuitrain.verbs.detach import Report
+from tuitrain.verbs.leaving import left_in_time
 from tuitrain.verbs.only_new import OnlyNew
 from tuitrain.verbs.raw_log import RawLog
 
 if TYPE_CHECKING:
     from tuitrain.ui.app import TuitrainApp
-
-LEAVES_WITHIN_S = 3.0
 
 
 @contextlib.contextmanager
@@ -63,7 +62,7 @@ def with_screen(host: Host, *, ascii_only: bool) -> int:
         stopping = StopOnSignals(host.inbox, leave_now=lambda number: app.exit(LEFT_NOW))
         signal.signal(signal.SIGHUP, lambda number, frame: app.exit(0))
         host.start()
-        with _left_in_time(app, host, stopping, own):
+        with left_in_time(own, stopping.asked, lambda: _leave_when_it_has_ended(app, host)):
             code = app.run() or 0
         stopping.leave_now = _leave_at_once
         if not code:
@@ -71,26 +70,9 @@ def with_screen(host: Host, *, ascii_only: bool) -> int:
         return code
 
 
-@contextlib.contextmanager
-def _left_in_time(app: "TuitrainApp", host: Host, stopping: "StopOnSignals", own: OwnTerminal) -> Iterator[None]:
-    """Within the context is the screen; after a signal it is left when the run has ended, or LEAVES_WITHIN_S later:
-
-    Textual would wait for ever for a terminal that is never read, because a connection hangs, say.
-    """
-    left = threading.Event()
-
-    def watch() -> None:
-        stopping.asked.wait()
-        host.join()
-        app.call_later(app.exit, 0)
-        if not left.wait(LEAVES_WITHIN_S):
-            own.give_up(left)
-
-    threading.Thread(target=watch, name="leaving", daemon=True).start()
-    try:
-        yield
-    finally:
-        left.set()
+def _leave_when_it_has_ended(app: "TuitrainApp", host: Host) -> None:
+    host.join()
+    app.call_later(app.exit, 0)
 
 
 def with_lines(host: Host, *, as_json: bool) -> int:
@@ -98,6 +80,8 @@ def with_lines(host: Host, *, as_json: bool) -> int:
     StopOnSignals(host.inbox, leave_now=_leave_at_once)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     printer = Printer(sys.stdout, as_json=as_json)
+    if host.recorder.journal.missing:
+        click.echo(f"tuitrain: {host.recorder.journal.missing}", err=True)
     with closing(Reader(host.recorder.journal.path, whole=not host.resumes)) as reader:
         only_new = OnlyNew(reader.poll().events) if host.resumes else None
         host.start()

@@ -34,5 +34,7 @@ def logs(directory: Path, *, follow: bool, as_json: bool) -> None:
     if printer.end is None and has_died(directory):
         printer.show(News([], [LogLine(stream="stdout", text=line) for line in unrecorded(directory, printed)]))
         click.echo(f"tuitrain: {standing_of(directory).sentence}", err=True)
+    elif reader.missing is not None:
+        click.echo(f"tuitrain: {reader.missing.sentence}", err=True)
     if printer.trouble:
         click.echo(f"tuitrain: {printer.trouble}", err=True)

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -19,6 +20,7 @@ from tuitrain.ui.plain import Printer
 from tuitrain.ui.seat import Seat
 from tuitrain.ui.terminal import OwnTerminal
 from tuitrain.verbs.following import follow_run, has_died, standing_of
+from tuitrain.verbs.leaving import left_in_time
 
 TERMINATED = 128 + signal.SIGTERM
 
@@ -44,8 +46,10 @@ def on_screen(directory: Path, *, read_only: bool, ascii_only: bool) -> int:
                 ascii_only=ascii_only,
                 on_ready=lambda: _ready(own),
             )
-            signal.signal(signal.SIGTERM, lambda number, frame: app.exit(TERMINATED))
-            code = app.run() or 0
+            terminated = threading.Event()
+            signal.signal(signal.SIGTERM, lambda number, frame: terminated.set())
+            with left_in_time(own, terminated, lambda: app.call_later(app.exit, TERMINATED)):
+                code = app.run() or 0
         for stream, line in printed:  # nobody prints here; a warning of Python's would
             click.echo(line, err=stream == "stderr")
         return code
@@ -66,4 +70,6 @@ def as_lines(directory: Path, *, as_json: bool) -> int:
     standing = standing_of(directory)
     if printer.end is None and standing.code is not None:
         click.echo(f"tuitrain: {standing.sentence}", err=True)
+    elif reader.missing is not None:
+        click.echo(f"tuitrain: {reader.missing.sentence}", err=True)
     return standing.code or 0
