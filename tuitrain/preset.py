@@ -77,6 +77,13 @@ class Train(_Table, frozen=True, kw_only=True):
     """Steps after which overfitting one batch has failed."""
 
 
+class Checks(_Table, frozen=True, kw_only=True):
+    """What is checked."""
+
+    ignore: tuple[str, ...] = ()
+    """Rules that are left out (`tuitrain rules` lists them all)."""
+
+
 class Preset(_Table, frozen=True, kw_only=True):
     """A run, as its file describes it."""
 
@@ -89,6 +96,7 @@ class Preset(_Table, frozen=True, kw_only=True):
     schedule: Schedule = Schedule()
     clip: Clip = Clip()
     train: Train = Train()
+    checks: Checks = Checks()
 
 
 def presets_directory() -> Path:
