@@ -17,11 +17,16 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 
-from tests.bench.overhead.contenders import Contender, Workplace
+from tuitrain.bench.contender import Contender, Journalled, in_terminal, without_terminal
+from tuitrain.bench.turns import EPOCHS, take_turns, warm_up
+from tuitrain.engine.script.counting import Mark, read_count
+from tuitrain.record.lease import read_lease
 
 HERE = Path(__file__).parent
 MODELS = {
@@ -42,51 +47,68 @@ BUDGET = {
     ("transformer", "with screen"): 1.02,
 }
 """Of the bare loop's time."""
-WARM_UP_S = 2.0
-"""Of its own time that each trains before the first round: what is dear once was done."""
-SETTLING_S = 0.5
-"""Of each turn, not counted: the caches are another's."""
-START_S = 180.0
+START_S = 120.0
 
 
 def measure(model: str, names: Sequence[str], rounds: int, turn_s: float) -> dict[str, list[float]]:
     """Seconds a step of each contender in each round."""
     preset, threads = MODELS[model]
-    seconds: dict[str, list[float]] = {name: [] for name in names}
-    with tempfile.TemporaryDirectory() as directory, Workplace(preset, threads, Path(directory)) as workplace:
+    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    with tempfile.TemporaryDirectory() as directory, ExitStack() as leaving:
         contenders = []
         for name in names:  # one after the other: each starts alone
-            contender = workplace.start(name)
-            _warm_up(contender)
-            contender.halt()
+            state = Path(directory) / name.replace(" ", "-")
+            state.mkdir()
+            contender = _start(name, preset, state, environment | {"XDG_STATE_HOME": str(state)}, leaving)
+            warm_up(contender)
             contenders.append(contender)
-        for number in range(rounds):
-            for contender in contenders if number % 2 == 0 else contenders[::-1]:
-                seconds[contender.name].append(_turn(contender, turn_s))
-    return seconds
+        rows = list(islice(take_turns(contenders, turn_s), rounds))
+    return dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
 
 
-def _warm_up(contender: Contender) -> None:
-    deadline_s = time.monotonic() + START_S
-    while contender.mark().steps < 2:
-        if time.monotonic() > deadline_s:
-            raise TimeoutError(f"{contender.name} made no step within {START_S:.0f} s")
-        time.sleep(0.1)
-    time.sleep(WARM_UP_S)
+def _start(name: str, preset: str, state: Path, environment: dict[str, str], leaving: ExitStack) -> Contender:
+    count, output = state / "steps", state / "output"
+    bare = ["-m", "tuitrain.bench.bare", preset, str(count)]
+    ours = [preset, "--epochs", str(EPOCHS)]
+    mark: Callable[[], Mark] = lambda: read_count(count)  # noqa: E731
+
+    def shown(*command: str) -> int:
+        return leaving.enter_context(in_terminal([sys.executable, *command], environment, output))
+
+    def headless(*command: str) -> int:
+        return leaving.enter_context(without_terminal([sys.executable, *command], environment, output))
+
+    match name:
+        case "bare":
+            return Contender(name, [shown(*bare)], mark)
+        case "headless":
+            return Contender(name, [headless("-m", "tuitrain", *ours, "--headless")], Journalled(state))
+        case "with screen":
+            return Contender(name, [shown("-m", "tuitrain", *ours)], Journalled(state))
+        case "detached, watched":
+            headless("-m", "tuitrain", *ours, "--detach")
+            host = _host_of(state)
+            leaving.callback(Contender(name, [host], mark).kill)
+            return Contender(name, [host, shown("-m", "tuitrain", "watch")], Journalled(state))
+        case "run, headless":
+            return Contender(name, [headless("-m", "tuitrain", "run", "--headless", *bare)], mark)
+        case "run, with screen":
+            return Contender(name, [shown("-m", "tuitrain", "run", *bare)], mark)
+        case peer:
+            return Contender(name, [shown(str(HERE / "peers.py"), peer, preset, str(count))], mark)
 
 
-def _turn(contender: Contender, turn_s: float) -> float:
-    """Seconds a step, in one turn, made longer where steps are long."""
-    contender.go_on()
-    time.sleep(SETTLING_S)
-    began, limit_s = contender.mark(), time.monotonic() + START_S
-    time.sleep(turn_s)
-    while (ended := contender.mark()).steps < began.steps + 5:
+def _host_of(state: Path) -> int:
+    """The process of the only run recorded below a directory, once it records."""
+    limit_s = time.monotonic() + START_S
+    while not Journalled(state)().steps:
         if time.monotonic() > limit_s:
-            raise TimeoutError(f"{contender.name} does not go on")
+            raise TimeoutError(f"the detached run made no step within {START_S:.0f} s")
         time.sleep(0.1)
-    contender.halt()
-    return (ended.time_s - began.time_s) / (ended.steps - began.steps)
+    (run,) = state.glob("tuitrain/runs/*")
+    lease = read_lease(run)
+    assert lease is not None, "a run that was begun has no lease"
+    return lease.pid
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,33 +1,23 @@
-"""The bare loop of a preset, without tuitrain, or as one of its peers records it; counts its steps in a file.
+"""A preset's bare loop as tuitrain's peers record it: `python tests/bench/overhead/peers.py PEER PRESET FILE`.
 
-    python tests/bench/overhead/loop.py PRESET --counter FILE [--peer NAME] [--threads N]
-
-Data, model, optimizer, schedule, clipping and validation are those of the preset. A peer records what tuitrain shows of
-each step, as its own documentation says to: the loss, the gradient norm before clipping, and the learning rate.
+Data, model, optimizer, schedule, clipping and validation are those of the preset; steps are counted in FILE. A peer
+records what tuitrain shows of each step, as its own documentation says to: the loss, the gradient norm before clipping,
+and the learning rate.
 """
 
-import argparse
 import importlib
-import mmap
-import struct
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from tuitrain.engine.build import build_training, load_data
-from tuitrain.engine.data import DataRequest
+from tuitrain.bench.bare import build
+from tuitrain.engine.script.counting import Counter
 from tuitrain.engine.training import Training
 from tuitrain.engine.validation import evaluate
-from tuitrain.preset import find_preset, load_preset
-
-COUNT = struct.Struct("=qd")
-"""Steps so far, and when the last one was done (seconds, the clock of time.monotonic)."""
 
 Record = Callable[[Tensor, Tensor, float], None]
 """Takes the loss, the norm before clipping, and the learning rate of a step."""
@@ -36,23 +26,8 @@ Wrap = Callable[[Iterable[Any]], Iterable[Any]]
 """Takes the batches of an epoch, and gives them, as a progress bar does."""
 
 
-class Counter:
-    """Steps, counted in a file that others read."""
-
-    def __init__(self, path: Path) -> None:
-        path.write_bytes(bytes(COUNT.size))
-        with path.open("r+b") as file:
-            self._shared = mmap.mmap(file.fileno(), COUNT.size)
-        self._steps = 0
-
-    def step(self) -> None:
-        """One more."""
-        self._steps += 1
-        COUNT.pack_into(self._shared, 0, self._steps, time.monotonic())
-
-
-def train(training: Training, max_norm: float, counter: Counter, record: Record | None, wrap: Wrap) -> None:
-    """Train for ever."""
+def train(training: Training, max_norm: float, counter: Counter, record: Record, wrap: Wrap = iter) -> None:
+    """Train for ever: the loop of `tuitrain.bench.bare`, and what a peer does in it."""
     model, optimizer, scheduler = training.model, training.optimizer, training.scheduler
     parameters = list(model.parameters())
     while True:
@@ -64,8 +39,7 @@ def train(training: Training, max_norm: float, counter: Counter, record: Record 
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()
-            if record is not None:
-                record(loss, norm, optimizer.param_groups[0]["lr"])
+            record(loss, norm, optimizer.param_groups[0]["lr"])
             counter.step()
         evaluate(training, "eval", lambda done, of: None)
 
@@ -145,27 +119,21 @@ def train_with_lightning(training: Training, max_norm: float, counter: Counter, 
 
 def main() -> None:
     """Build what the preset says, and train it until killed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("preset")
-    parser.add_argument("--counter", type=Path, required=True)
-    parser.add_argument("--peer", choices=("tqdm", "tensorboard", "wandb", "lightning"))
-    parser.add_argument("--threads", type=int)
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
-    preset = load_preset(find_preset(options.preset))
-    training = build_training(preset, load_data(preset, DataRequest()), torch.device("cpu"))
-    max_norm, counter = preset.clip.max_norm, Counter(options.counter)
+    peer, preset, count = sys.argv[1:]
+    training, max_norm = build(preset)
+    counter = Counter(Path(count))
     with tempfile.TemporaryDirectory() as directory:
-        match options.peer:
+        match peer:
             case "tqdm":
                 train_with_tqdm(training, max_norm, counter)
             case "lightning":
                 train_with_lightning(training, max_norm, counter, Path(directory))
-            case peer:
-                makers = {"tensorboard": tensorboard, "wandb": wandb}
-                record = makers[peer](Path(directory)) if peer else None
-                train(training, max_norm, counter, record, lambda batches: batches)
+            case "tensorboard":
+                train(training, max_norm, counter, tensorboard(Path(directory)))
+            case "wandb":
+                train(training, max_norm, counter, wandb(Path(directory)))
+            case _:
+                sys.exit(f"there is no peer {peer}")
 
 
 if __name__ == "__main__":
