@@ -26,7 +26,7 @@ from tuitrain.record.runs import JOURNAL, list_runs
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_S = 120
-VERBS = ("logs", "ls", "resume", "stop", "watch")
+VERBS = ("bench", "check", "explain", "logs", "ls", "resume", "rules", "run", "stop", "watch")
 PRESETS = ("blind", "chars", "exploding", "mnist", "modes", "sorted", "unregistered", "unscaled")
 
 
@@ -110,6 +110,9 @@ def test_without_any_run_ls_says_so(state: Path) -> None:
     ("words", "named"),
     [
         (["mnits"], ["'mnits'", "Did you mean mnist?", *PRESETS]),
+        (["there/train.py"], ["there/train.py is no preset", "tuitrain run there/train.py"]),
+        (["run"], ["needs a script", "tuitrain run train.py"]),
+        (["run", "nowhere.py", "--lr", "1"], ["no script nowhere.py"]),
         (["--bogus"], ["'--bogus'", "tuitrain --help"]),
         (["mnist", "--bogus"], ["'--bogus'", "tuitrain mnist --help"]),
         (["mnist", "--epoch", "1"], ["'--epoch'", "Did you mean", "'--epochs'"]),

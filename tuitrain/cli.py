@@ -7,6 +7,7 @@ import click
 
 from tuitrain import __version__
 from tuitrain.arguments import Positive, SentenceGroup
+from tuitrain.errors import UserError
 from tuitrain.preset import preset_names
 from tuitrain.record.runs import find_run, list_runs
 from tuitrain.ui.terminal import is_terminal
@@ -14,6 +15,10 @@ from tuitrain.verbs import logs as logs_verb
 from tuitrain.verbs import ls as ls_verb
 from tuitrain.verbs import stop as stop_verb
 from tuitrain.verbs import watch as watch_verb
+from tuitrain.verbs.bench import bench
+from tuitrain.verbs.check import check
+from tuitrain.verbs.rules import explain, rules
+from tuitrain.verbs.run_script import run
 from tuitrain.verbs.train import resume_command, train_command
 
 
@@ -24,6 +29,8 @@ class _Presets(SentenceGroup):
         return [*preset_names(), *super().list_commands(context)]
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name.endswith(".py"):
+            raise UserError(f"{name} is no preset but a script: tuitrain run {name} runs it, watched.")
         return super().get_command(context, name) or train_command(name)
 
     def resolve_command(
@@ -41,7 +48,10 @@ class _Presets(SentenceGroup):
 @click.version_option(__version__, "-V", "--version", prog_name="tuitrain")
 @click.pass_context
 def tuitrain(context: click.Context) -> None:
-    """Watch and steer a PyTorch training run in the terminal: try `tuitrain mnist`."""
+    """Watch and steer a PyTorch training run in the terminal.
+
+    Try `tuitrain mnist`, or `tuitrain run train.py` with a script of your own.
+    """
     if context.invoked_subcommand is None:
         click.echo(context.get_help())
 
@@ -59,7 +69,7 @@ def ls(as_json: bool) -> None:
         click.echo("\n".join(ls_verb.table_lines(runs, time.time())))
 
 
-@tuitrain.command()
+@tuitrain.command(short_help="Show a run, live or finished, and steer it.")
 @click.argument("run", required=False)
 @click.option("--read-only", is_flag=True, help="Look, and change nothing.")
 @click.option("--headless", is_flag=True, help="Lines of text instead of the screen.")
@@ -76,7 +86,7 @@ def watch(run: str | None, read_only: bool, headless: bool, as_json: bool, ascii
     sys.exit(watch_verb.on_screen(directory, read_only=read_only, ascii_only=ascii_only))
 
 
-@tuitrain.command()
+@tuitrain.command(short_help="Stop a run: it saves a checkpoint, and ends.")
 @click.argument("run")
 @click.option("--timeout", type=Positive(), metavar="S", help="Wait for its end at most S seconds, not for ever.")
 def stop(run: str, timeout: float | None) -> None:
@@ -94,6 +104,11 @@ def logs(run: str, follow: bool, as_json: bool) -> None:
 
 
 tuitrain.add_command(resume_command())
+tuitrain.add_command(run)
+tuitrain.add_command(bench)
+tuitrain.add_command(check)
+tuitrain.add_command(rules)
+tuitrain.add_command(explain)
 
 
 def main() -> None:

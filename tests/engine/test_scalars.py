@@ -168,6 +168,8 @@ class FakeTorch:
 
     def __init__(self, device: FakeDevice) -> None:
         class DeviceTensor(torch.Tensor):
+            device = property(lambda self: device)
+
             def record_stream(self, stream: object) -> None:
                 device.recorded += 1
 
@@ -279,3 +281,18 @@ def test_waiting_delivers_everything(device: FakeDevice, on_device: Make) -> Non
     scalars.flush(wait=True)
     assert delivered.losses == list(range(9))
     assert device.waits == 3
+
+
+def test_what_is_on_the_host_already_is_not_copied(device: FakeDevice, on_device: Make) -> None:
+    """As the labels of a batch are, before a script moves them; still in the order in which it was sent."""
+    delivered = Delivered()
+    scalars = on_device(delivered)
+    add(scalars, 0, 1)
+    scalars.flush()
+    scalars.read_later(torch.arange(3), delivered.other)
+    scalars.flush()
+    assert delivered.order == []
+    device.finish(1)
+    scalars.flush()
+    assert delivered.order == ["steps", "other"]
+    assert (delivered.others, device.recorded, device.waits) == ([[0, 1, 2]], 1, 0)

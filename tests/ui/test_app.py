@@ -23,7 +23,6 @@ from tuitrain.record.commands import AnyCommand
 from tuitrain.record.events import Applied, End, LogLine, Rejected, Status, Switches
 from tuitrain.record.journal import Journal, News
 from tuitrain.record.link import ReadOnly
-from tuitrain.ui.keymap import KEYS
 from tuitrain.ui.numerals import loss_text, norm_text
 from tuitrain.ui.pace import HURRY_S, LONGEST_S, LOOKS, SHARE, Pace
 from tuitrain.ui.screens import HelpScreen, StopQuestion
@@ -575,7 +574,7 @@ async def test_the_help_shows_every_key_and_nothing_steers_meanwhile(tmp_path: P
         await pilot.pause()
         assert isinstance(app.screen, HelpScreen)
         text = screen_text(app)
-        for key in KEYS:
+        for key in app.keys:
             assert key.label in text
         await pilot.press("o", "s", "c", "space")
         assert link.sent == []

@@ -14,6 +14,8 @@ import pytest
 from tuitrain.record.events import (
     AnyEvent,
     Applied,
+    Capabilities,
+    Capability,
     Checkpoint,
     End,
     Finding,
@@ -266,3 +268,55 @@ def test_the_progress_of_a_download_is_one_line() -> None:
     downloads = [Status(state="loading", message="Downloading images", progress=share / 10) for share in range(10)]
     lines = printed(News([], [*downloads, Status(state="loading", message="Loading the data")]))
     assert lines == ["loading: Downloading images", "loading: Loading the data"]
+
+
+def of_a_script(*names: str, executed: int = 0) -> Capabilities:
+    """What can be had of a script, of which more is observed as it goes on."""
+    return Capabilities(
+        executed=executed,
+        rows=(
+            *(Capability(kind="observed", name=name, text=f"how {name}") for name in names),
+            Capability(kind="steered", name="lr", text="the first optimizer's"),
+            Capability(kind="unavailable", name="shuffle", text="there is no DataLoader."),
+            Capability(kind="switched_off", name="the modes", text="it failed."),
+        ),
+    )
+
+
+def test_what_can_be_had_of_a_script_is_told_once_it_is_known_and_then_only_what_is_new() -> None:
+    out = io.StringIO()
+    printer = Printer(out, as_json=False)
+    printer.show(News([step(1)], [of_a_script("loss")]))
+    assert "observed" not in out.getvalue()
+    printer.show(News([step(19), step(20)], [of_a_script("loss", "lr", executed=19)]))
+    told = out.getvalue().splitlines()[-4:]
+    assert told == [
+        "observed: loss (how loss), lr (how lr)",
+        "steered: lr",
+        "no shuffle: there is no DataLoader.",
+        "switched off: the observer of the modes: it failed.",
+    ]
+    printer.show(News([step(21)], [of_a_script("loss", "lr", "validation", executed=21)]))
+    assert out.getvalue().splitlines()[-1] == "observed: validation (how validation)"
+    printer.show(News([step(22)], [of_a_script("loss", "lr", "validation", executed=22)]))
+    assert out.getvalue().count("observed") == 2
+
+
+@pytest.mark.parametrize("news", [News([], [of_a_script("loss")]), News([], [of_a_script("loss"), end()])])
+def test_a_short_script_and_logs_tell_it_too(news: News) -> None:
+    out = io.StringIO()
+    Printer(out, as_json=False, steps=len(news.events) > 1).show(news)
+    assert "no shuffle: there is no DataLoader." in out.getvalue()
+
+
+def test_lines_say_no_number_that_a_script_does_not_give() -> None:
+    run = Run(
+        preset="train.py", title="train.py", about="", device="cpu", data="its own", model="Net", optimizer="SGD",
+        parameters=10, epochs=0, steps_per_epoch=0, total_steps=0, batch_size=0, seed=0, threads=1, torch="2",
+    )  # fmt: skip
+    assert text_of(run) == "train.py: Net, 10 parameters, SGD, on cpu; its own"
+    assert text_of(msgspec.structs.replace(run, steps_per_epoch=50)).endswith("; its own; 50 steps an epoch")
+    bare = msgspec.structs.replace(step(1), epoch=0, norm_before=math.nan, norm_after=math.nan)
+    assert text_of(bare) == "step 1  loss 0.5  lr 0.001"
+    assert "accuracy" not in text_of(msgspec.structs.replace(VALIDATION, accuracy=math.nan))
+    assert "loss nan" not in text_of(msgspec.structs.replace(VALIDATION, loss=math.nan))

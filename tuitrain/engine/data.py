@@ -177,6 +177,7 @@ class Normaliser:
         """Measure `inputs` [N, ...] once; batches are then expected on `device`."""
         self.enabled = enabled
         self.available = inputs.dtype == torch.uint8 or inputs.is_floating_point()
+        self.unsuitable = None if self.available else _UNSUITABLE
         self._unit = 255.0 if inputs.dtype == torch.uint8 else 1.0
         self._shape = [1, -1] + [1] * (inputs.dim() - 2) if inputs.dim() in (2, 4) else [1] * inputs.dim()
         raw_mean, raw_std = torch.zeros(1), torch.ones(1)
@@ -201,6 +202,8 @@ class Normaliser:
             return values.sub_(self._shift).mul_(self._factor)
         return values.div_(self._unit) if self._unit != 1.0 else values
 
+
+_UNSUITABLE = "the inputs are token ids, which have no mean or scale to normalise."
 
 _RESOLUTION = torch.finfo(torch.float32).eps
 

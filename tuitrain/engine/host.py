@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tuitrain.engine.deferred_compiler import defer_compiler
 from tuitrain.engine.files import list_checkpoints
-from tuitrain.engine.order import Order, Tips, load_order
+from tuitrain.engine.order import Checks, Order, Tips, load_order
 from tuitrain.engine.recorder import Position, Recorder
 from tuitrain.errors import UserError
 from tuitrain.record.events import End, Status, Step
@@ -91,6 +91,7 @@ def resume_host(
     directory: Path,
     *,
     tips: Tips,
+    checks: Checks | None = None,
     inbox: Inbox,
     attended: bool = True,
     max_steps: int | None = None,
@@ -104,6 +105,7 @@ def resume_host(
     Args:
         directory: Of a run that ended: stopped, failed or killed.
         tips: Loads the tips.
+        checks: Makes what judges the training.
         inbox: Commands to the run. What was scheduled when it was saved is still to come without being in there.
         attended: Whether anyone can send commands while the run goes on.
         max_steps: The run ends after so many of its own steps; None leaves that as it was.
@@ -112,7 +114,7 @@ def resume_host(
     Raises:
         UserError: The run lives, has nothing left to do, or has no order, journal or checkpoint to go on from.
     """
-    order, _ = load_order(directory, tips=tips, attended=attended)
+    order, _ = load_order(directory, tips=tips, checks=checks, attended=attended)
     given = {name: value for name, value in {"max_steps": max_steps, **changes}.items() if value is not None}
     order = replace(order, **given)  # type: ignore[arg-type]  # as dataclasses.replace checks them
     if not list_checkpoints(directory / CHECKPOINTS):

@@ -12,6 +12,7 @@ def fit(training: Training, probe: Probe) -> None:
             optimizer.zero_grad(set_to_none=True)
             predictions = model(inputs)
             loss = training.criterion(predictions, targets)
+            probe.loss(loss)
             loss.backward()  # type: ignore[no-untyped-call]
             probe.clip()
             optimizer.step()

@@ -17,6 +17,7 @@ from tuitrain.preset import Preset
 from tuitrain.record.commands import AnyCommand
 
 if TYPE_CHECKING:
+    from tuitrain.engine.observer import Observed, Observer
     from tuitrain.engine.tip import Tip
 
 ORDER = "order.json"
@@ -24,6 +25,8 @@ FORMAT = 1
 
 Tips = Callable[[], "Sequence[type[Tip]]"]
 """Loads the tips, once torch may be loaded."""
+Checks = Callable[["Observed", Sequence[str]], "Sequence[Observer]"]
+"""Makes those who listen to a training and judge it, by all rules but those named; may load torch."""
 Scheduled = Sequence[tuple[int, AnyCommand]]
 """Commands, each after so many executed steps."""
 
@@ -38,6 +41,7 @@ class Order:
     directory: Path
     """The run's directory, where checkpoints and this order are kept."""
     tips: Tips
+    checks: Checks | None = None
     data_dir: Path | None = None
     full: bool = False
     device: str = "auto"
@@ -103,7 +107,9 @@ def save_order(order: Order, scheduled: Scheduled) -> None:
     sync_directory(order.directory)
 
 
-def load_order(directory: Path, *, tips: Tips, attended: bool = True) -> tuple[Order, Scheduled]:
+def load_order(
+    directory: Path, *, tips: Tips, checks: Checks | None = None, attended: bool = True
+) -> tuple[Order, Scheduled]:
     """The order of the run in `directory`, and what was scheduled as it began.
 
     UserError where the file is missing, damaged, or of another version.
@@ -111,7 +117,7 @@ def load_order(directory: Path, *, tips: Tips, attended: bool = True) -> tuple[O
     kept = _read(directory / ORDER)
     fields = {name: getattr(kept, name) for name in kept.__struct_fields__ if name != "scheduled"}
     fields["data_dir"] = None if kept.data_dir is None else Path(kept.data_dir)
-    return Order(**fields, directory=directory, tips=tips, attended=attended), kept.scheduled
+    return Order(**fields, directory=directory, tips=tips, checks=checks, attended=attended), kept.scheduled
 
 
 def _read(path: Path) -> _Kept:

@@ -9,14 +9,18 @@ from itertools import chain
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import msgspec
-from torch import Tensor
+from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from tuitrain.engine.data import Batch, Batches
 from tuitrain.engine.gradients import Clipping, Norms, norm_after, norms_of_each, optimized
 from tuitrain.engine.learning_rate import learning_rate
 from tuitrain.engine.modes import Census, census
+from tuitrain.engine.observer import Announcer, Observer, Observers
 from tuitrain.engine.recorder import Recorder
 from tuitrain.engine.scalars import Row, Scalars
+from tuitrain.engine.script.guard import Guard
 from tuitrain.engine.snapshot import Snapshot, capture
 from tuitrain.engine.steering import Steering
 from tuitrain.engine.tip import Tip
@@ -72,6 +76,9 @@ class Probe:
         self.recorder = recorder
         self.position = recorder.position
         self.eval_in_validation = eval_in_validation
+        self.guard = Guard(recorder.log)
+        self.observers: Observer = Observer()
+        """Those who listen; see `observe`."""
         self.scalars = Scalars(training.device, self._deliver)
         self.tree = TreeReader(training.model, training.optimizer, recorder)
         self.tips: Sequence[Tip] = ()
@@ -95,6 +102,10 @@ class Probe:
         self._next_progress_s = self._next_report_s = 0.0
         self._mode: tuple[str, Census] | None = None
         self._mode_in_tree: Census | None = None
+
+    def observe(self, make: Observers) -> None:
+        """Let observers listen to the training from now on."""
+        self.observers = Announcer(make(self), self.guard)
 
     # ------------------------------------------------------------------ what the loop calls
 
@@ -130,8 +141,14 @@ class Probe:
                 self.batch_at_hand = self.overfitting  # once more: held on or, just released, the next real batch
                 self._between_steps()
 
+    def loss(self, loss: Tensor) -> None:
+        """Before backward: what it begins from."""
+        self.observers.before_backward(loss)
+
     def clip(self) -> None:
         """After backward: clip as switched, and measure the norms."""
+        self.observers.after_backward()
+        self.observers.before_step(self.training.optimizer, by_closure=False)
         if self._sampling and self.recorder.now_s >= self._next_norms_s:
             self._measure_norms_of_each()
         self._norms = self.clipping(self._parameters)
@@ -155,6 +172,7 @@ class Probe:
         )
         correct = count_correct(predictions.detach(), targets) if overfit else None
         self.scalars.add(note, loss, self._norms.before, self._norms.after, correct)
+        self.observers.after_step(self.training.optimizer)
         self._norms = None
 
     def validate(self, cause: Literal["epoch", "asked", "end"], modes: Sequence[Literal["eval", "train"]] = ()) -> None:
@@ -186,8 +204,36 @@ class Probe:
         self.release_batch(restore=True)
         self.steering.reject_the_rest()
         self.flush(wait=True)
+        self.observers.ended()
 
     # ------------------------------------------------------------------ what the tips and the steering call
+
+    @property
+    def own_loop(self) -> bool:
+        """The loop is the built-in one."""
+        return True
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The model, which has no name."""
+        return {"": self.training.model}
+
+    @property
+    def optimizers(self) -> Sequence[Optimizer]:
+        """The one."""
+        return (self.training.optimizer,)
+
+    def schedulers(self, optimizer: Optimizer) -> Sequence[LRScheduler]:
+        """The one, if there is one."""
+        return () if self.training.scheduler is None else (self.training.scheduler,)
+
+    def has_switch(self, word: str) -> bool:
+        """Whether a tip answers to a word."""
+        return any(word in tip.words for tip in self.tips)
+
+    def read_later(self, tensor: Tensor, use: Callable[[Tensor], None]) -> None:
+        """Hand a tensor, once it is on the host, to `use`."""
+        self.scalars.read_later(tensor, use)
 
     @property
     def overfitting(self) -> bool:
@@ -205,6 +251,19 @@ class Probe:
         train = self.training.train
         at_last_batch = self.position.epoch == self.training.epochs and train.position == len(train)
         return at_last_batch and not self.batch_at_hand
+
+    @property
+    def validates_on_demand(self) -> bool:
+        """Whether both modes can be compared at any time."""
+        return True
+
+    def set_eval_in_validation(self, on: bool) -> None:
+        """Have validation run in eval mode, or in the modes the modules train in."""
+        self.eval_in_validation = on
+
+    def facts(self, tip: str) -> Sequence[tuple[str, str]]:
+        """What else is known of a tip's subject: the tips measure all of it themselves."""
+        return ()
 
     def hold_batch(self) -> None:
         """Capture everything, and train on the batch just fetched alone until it is released."""
@@ -260,6 +319,7 @@ class Probe:
         self._next_report_s = self.recorder.now_s + REPORT_INTERVAL_S
         for tip in self.tips:
             tip.publish()
+            self.observers.reported(tip)
 
     def flush(self, *, wait: bool = False) -> None:
         """Send the scalars gathered on their way and take in what arrived; with `wait`, all of them."""
@@ -303,6 +363,7 @@ class Probe:
         self.recorder.steps(steps)
         for tip in self.tips:
             tip.on_steps(steps)
+        self.observers.steps(steps)
 
     def _sample(self, inputs: Tensor, targets: Tensor) -> None:
         """A few times a second, let the tips look at the batch, and read the modes."""
@@ -312,6 +373,7 @@ class Probe:
             self._next_sample_s = now_s + SAMPLE_INTERVAL_S
             for tip in self.tips:
                 tip.on_batch(inputs, targets)
+            self.observers.batch(None, (inputs, targets), grad=True)
             self._look_at_modes("train")
 
     def _measure_norms_of_each(self) -> None:

@@ -91,7 +91,7 @@ class Scalars:
             copy.deliver(copy.host)
 
     def _send(self, tensor: Tensor, deliver: Callable[[Tensor], None]) -> None:
-        if self._stream is None:
+        if self._stream is None or tensor.device.type == "cpu":  # a batch may be on the host still
             self._under_way.append(_Copy(tensor, None, deliver))
             return
         host = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)

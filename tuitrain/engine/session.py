@@ -89,7 +89,7 @@ class Session:
 
     def _probe(self, training: Training) -> Probe:
         preset, order = self.order.preset, self.order
-        return Probe(
+        probe = Probe(
             training,
             build_clipping(preset.clip),
             self.recorder,
@@ -100,6 +100,10 @@ class Session:
             checkpoint_every=order.checkpoint_every,
             attended=order.attended,
         )
+        if order.checks is not None:
+            make, ignored = order.checks, preset.checks.ignore
+            probe.observe(lambda run: make(run, ignored))
+        return probe
 
     @contextmanager
     def _saved_if_it_fails(self, probe: Probe) -> Iterator[None]:

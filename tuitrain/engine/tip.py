@@ -8,7 +8,7 @@ from torch import Tensor
 from tuitrain.record.events import Step, TipReport, Validation, Value, Verdict
 
 if TYPE_CHECKING:
-    from tuitrain.engine.probe import Probe
+    from tuitrain.engine.probed import Probed
 
 
 class Refused(Exception):
@@ -25,7 +25,7 @@ class Tip:
     words: ClassVar[tuple[str, ...]] = ()
     """The words of tuitrain.record.commands.WORDS that this tip answers."""
 
-    def __init__(self, probe: "Probe") -> None:
+    def __init__(self, probe: "Probed") -> None:
         self.probe = probe
         self._said: tuple[Verdict, str, tuple[tuple[str, str], ...]] | None = None
 
@@ -60,6 +60,11 @@ class Tip:
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """Verdict, a summary of a few words, and the evidence as rows of name and text."""
         raise NotImplementedError
+
+    @property
+    def said(self) -> tuple[Verdict, str, tuple[tuple[str, str], ...]] | None:
+        """The report that was said last."""
+        return self._said
 
     def publish(self) -> None:
         """Say the report if it differs from the last one said."""

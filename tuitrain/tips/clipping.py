@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from tuitrain.engine.probe import Probe
+from tuitrain.engine.probed import Probed
 from tuitrain.engine.tip import Tip
 from tuitrain.record.events import Step, Value, Verdict
 
@@ -33,7 +33,7 @@ class GradientClipping(Tip):
     name: ClassVar[str] = "clipping"
     words: ClassVar[tuple[str, ...]] = ("clip", "max_norm", "clip_by")
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probed) -> None:
         super().__init__(probe)
         self._recent: deque[Step] = deque(maxlen=WINDOW_STEPS)
         self._spikes: deque[int] = deque(maxlen=WINDOW_STEPS)

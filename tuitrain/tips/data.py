@@ -1,6 +1,7 @@
 """Tip 2, shuffle and normalise: what the model really receives, batch by batch."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from tuitrain.engine.probe import Probe
+from tuitrain.engine.probed import Probed
 from tuitrain.engine.tip import Refused, Tip
 from tuitrain.record.events import Value, Verdict
 
@@ -21,6 +22,8 @@ ENTROPY_SHARE = 0.5
 """Labels are called unmixed when a batch holds less than this share of the entropy that it could hold."""
 MIN_SAMPLES = 8
 """Fewer labels than this say nothing of how they are mixed."""
+MIN_BATCHES = 8
+"""Where all labels are gathered from the batches: fewer than this do not show them."""
 MAX_CLASSES = 1000
 """Above this many different targets they are no classes to be mixed."""
 SHOWN_CHANNELS = 4
@@ -35,10 +38,13 @@ class Shuffling(Tip):
     name: ClassVar[str] = "shuffle"
     words: ClassVar[tuple[str, ...]] = ("shuffle",)
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probed) -> None:
         super().__init__(probe)
         targets = probe.training.train.targets
-        self._labels = _count_labels(targets.flatten().cpu().numpy())
+        self._labels = Counter() if targets is None else _counted(targets.flatten().cpu().numpy())
+        self._learns = targets is None
+        """Whether all labels are gathered from the batches."""
+        self._batches = 0
         self._batch: Labels | None = None
 
     def read(self, word: str) -> Value:
@@ -46,36 +52,44 @@ class Shuffling(Tip):
         return self.probe.training.train.shuffle
 
     def set(self, word: str, value: Value) -> None:
-        """Acts at once on what is left of the epoch; every sample still comes exactly once."""
+        """Acts at once on what is left of the epoch, or from the next one on; every sample still comes exactly once."""
         self.probe.training.train.set_shuffle(bool(value))
 
     def on_batch(self, inputs: Tensor, targets: Tensor) -> None:
         """Keep the labels, in their order, for when they are on the host."""
-        self.probe.scalars.read_later(targets.flatten(), self._take)
+        if targets.numel():
+            self.probe.scalars.read_later(targets.flatten(), self._take)
 
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """Entropy of the labels of a batch against that of all, the commonest label's share, the longest run."""
+        facts = self.probe.facts(self.name)
         if self._batch is None:
-            return "unknown", "no batch seen yet", ()
+            return "unknown", facts[0][1] if facts else "no batch seen yet", facts
         if len(self._labels) > MAX_CLASSES:
-            return "unknown", f"{len(self._labels):,} different targets: no classes to mix", ()
+            return "unknown", f"{len(self._labels):,} different targets: no classes to mix", facts
         counts = _count_labels(self._batch)
-        whole, batch = _entropy_bits(self._labels), _entropy_bits(counts)
+        whole, batch = _entropy_bits(np.fromiter(self._labels.values(), np.int64)), _entropy_bits(counts)
         possible = min(whole, math.log2(len(self._batch)))
         rows = [
             ("labels", f"{len(counts)} of {len(self._labels)} classes in a batch of {len(self._batch):,}"),
             ("entropy", f"{batch:.2f} of {whole:.2f} bits"),
             ("longest run", f"{_longest_run(self._batch):,} equal labels in a row"),
             ("commonest", f"{100 * counts.max() / len(self._batch):.0f} % of the batch"),
+            *facts,
         ]
         if len(self._batch) < MIN_SAMPLES:
             return "unknown", f"{len(self._batch)} a batch: too few to judge", rows
+        if self._learns and (self._batches < MIN_BATCHES or len(self._labels) < 2):
+            return "unknown", f"{len(self._labels)} class{'es' * (len(self._labels) != 1)} seen so far", rows
         if batch < ENTROPY_SHARE * possible:
             return "bad", f"labels not mixed{'' if self.read('shuffle') else ': press s'}", rows
         return "good", "labels mixed", rows
 
     def _take(self, labels: Tensor) -> None:
         self._batch = labels.numpy().copy()
+        self._batches += 1
+        if self._learns and len(self._labels) <= MAX_CLASSES:
+            self._labels.update(_counted(self._batch))
 
 
 class Normalisation(Tip):
@@ -84,20 +98,20 @@ class Normalisation(Tip):
     name: ClassVar[str] = "normalise"
     words: ClassVar[tuple[str, ...]] = ("normalise",)
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probed) -> None:
         super().__init__(probe)
         self._statistics: list[list[float]] = []
 
     def read(self, word: str) -> Value:
         """Whether batches are normalised, from what prepares them; off where it does not apply."""
         prepare = self.probe.training.prepare
-        return prepare.enabled and prepare.available
+        return prepare.enabled and prepare.unsuitable is None
 
     def set(self, word: str, value: Value) -> None:
         """Acts on the next batch, in training and in validation alike."""
         prepare = self.probe.training.prepare
-        if value and not prepare.available:
-            raise Refused("the inputs are token ids, which have no mean or scale to normalise.")
+        if value and prepare.unsuitable is not None:
+            raise Refused(prepare.unsuitable)
         prepare.enabled = bool(value)
 
     def on_batch(self, inputs: Tensor, targets: Tensor) -> None:
@@ -109,8 +123,9 @@ class Normalisation(Tip):
 
     def report(self) -> tuple[Verdict, str, Sequence[tuple[str, str]]]:
         """The measured mean and deviation; a warning where a channel is off centre or off scale."""
-        if not self.probe.training.prepare.available:
-            return "unknown", "token ids: does not apply", ()
+        unsuitable = self.probe.training.prepare.unsuitable
+        if unsuitable is not None:
+            return "unknown", "does not apply", [("so", unsuitable)]
         if not self._statistics:
             return "unknown", "no batch seen yet", ()
         off = [channel for channel in self._statistics if _is_off(*channel)]
@@ -133,6 +148,11 @@ def _spell(value: float) -> str:
 
 def _is_off(mean: float, std: float) -> bool:
     return abs(mean) > MEAN_LIMIT or not STD_LIMITS[0] <= std <= STD_LIMITS[1]
+
+
+def _counted(labels: Labels) -> Counter[int]:
+    """How often each label occurs."""
+    return Counter(dict(zip(*(part.tolist() for part in np.unique(labels, return_counts=True)), strict=True)))
 
 
 def _count_labels(labels: Labels) -> Labels:

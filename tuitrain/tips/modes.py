@@ -3,6 +3,7 @@
 Eval mode changes what dropout and batch norm do; `torch.no_grad` saves memory: two different things.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -10,7 +11,7 @@ import msgspec
 from torch import nn
 
 from tuitrain.engine.modes import census
-from tuitrain.engine.probe import Probe
+from tuitrain.engine.probed import Probed
 from tuitrain.engine.registry import all_modules
 from tuitrain.engine.tip import Tip
 from tuitrain.record.events import Validation, Value, Verdict
@@ -34,18 +35,18 @@ class Modes(Tip):
     name: ClassVar[str] = "modes"
     words: ClassVar[tuple[str, ...]] = ("eval",)
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probed) -> None:
         super().__init__(probe)
         self._last: dict[Literal["eval", "train"], Validation] = {}
         self._pair: _Pair | None = None
 
     def read(self, word: str) -> Value:
         """Whether the next validation runs in eval mode."""
-        return self.probe.eval_in_validation
+        return bool(self.probe.eval_in_validation)
 
     def set(self, word: str, value: Value) -> None:
         """Acts on the next validation."""
-        self.probe.eval_in_validation = bool(value)
+        self.probe.set_eval_in_validation(bool(value))
 
     def on_validation(self, validation: Validation) -> None:
         """Keep the last result of each mode, and the last two of the same weights."""
@@ -68,15 +69,19 @@ class Modes(Tip):
         depends = _mode_dependent(self.probe.training.model)
         rows = [("mode changes", depends or "no module of this model: both modes give the same"), *self._disagreement()]
         rows += [(f"{mode} mode", _result(validation)) for mode, validation in self._last.items()]
+        rows += self.probe.facts(self.name)
+        in_eval = self.probe.eval_in_validation
+        if in_eval is None:
+            return "unknown", "no validation seen yet", rows
         gap = self._pair.gap if self._pair else 0.0
-        verdict: Verdict = "good" if self.probe.eval_in_validation or not (depends or gap) else "bad"
+        verdict: Verdict = "good" if in_eval or not (depends or gap) else "bad"
         if self._pair and (depends or gap):
             return verdict, f"gap {gap:+.1f} pts at step {self._pair.eval.step:,}", rows
         if not depends:
             return verdict, "both modes give the same", rows
-        if not self.probe.eval_in_validation:
+        if not in_eval:
             return verdict, "validates in train mode: press e", rows
-        return verdict, "validates in eval mode; v: the gap", rows
+        return verdict, f"validates in eval mode{'; v: the gap' if self.probe.validates_on_demand else ''}", rows
 
     def _disagreement(self) -> list[tuple[str, str]]:
         root, _, disagree = census(self.probe.training.model)
@@ -90,7 +95,8 @@ class Modes(Tip):
 
 
 def _result(validation: Validation) -> str:
-    return f"{100 * validation.accuracy:.2f} %, loss {validation.loss:.4g}, at step {validation.step:,}"
+    accuracy = "" if math.isnan(validation.accuracy) else f"{100 * validation.accuracy:.2f} %, "
+    return f"{accuracy}loss {validation.loss:.4g}, at step {validation.step:,}"
 
 
 def _mode_dependent(model: nn.Module) -> str:

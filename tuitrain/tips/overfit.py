@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 import msgspec
 
-from tuitrain.engine.probe import Probe
+from tuitrain.engine.probed import Probed
 from tuitrain.engine.tip import Refused, Tip
 from tuitrain.record.events import Step, Value, Verdict
 
@@ -28,7 +28,7 @@ class OverfitOneBatch(Tip):
     name: ClassVar[str] = "overfit"
     words: ClassVar[tuple[str, ...]] = ("overfit",)
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probed) -> None:
         super().__init__(probe)
         self._first: Step | None = None
         self._last: Step | None = None

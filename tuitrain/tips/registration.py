@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tuitrain.engine.gradients import optimized
-from tuitrain.engine.probe import Probe
+from tuitrain.engine.probed import Probed
 from tuitrain.engine.registry import Loose, all_tensors, loose_attributes, weights_in
 from tuitrain.engine.tip import Refused, Tip
 from tuitrain.record.events import Step, Value, Verdict
@@ -35,7 +35,7 @@ class Registration(Tip):
     name: ClassVar[str] = "registration"
     words: ClassVar[tuple[str, ...]] = ("register",)
 
-    def __init__(self, probe: Probe) -> None:
+    def __init__(self, probe: Probed) -> None:
         super().__init__(probe)
         self._repairs: list[_Repair] = []
         self._added: list[Tensor] = []

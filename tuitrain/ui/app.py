@@ -18,16 +18,19 @@ from textual.timer import Timer
 
 from tuitrain.errors import UserError
 from tuitrain.record.commands import SCHEDULED, AnyCommand, Stop
-from tuitrain.record.events import Applied, Rejected, Step, Switches
+from tuitrain.record.events import Applied, Capabilities, Rejected, Step, Switches
 from tuitrain.record.journal import News, Reader
 from tuitrain.record.link import Link
 from tuitrain.record.state import RunView
 from tuitrain.ui import facts, keymap, theme
 from tuitrain.ui.board import Board, Kinds
+from tuitrain.ui.capability_screen import CapabilityScreen
+from tuitrain.ui.glyphs import ASCII, UNICODE
 from tuitrain.ui.log_lines import by_whom, done
 from tuitrain.ui.pace import Pace
 from tuitrain.ui.palette import KeyCommands
 from tuitrain.ui.screens import HelpScreen, StopQuestion
+from tuitrain.ui.script_keys import keys_for, refusal
 from tuitrain.ui.seat import OWN, Seat
 
 LEFT_NOW = 130
@@ -74,7 +77,7 @@ class TuitrainApp(App[int]):
         """
         super().__init__()
         self.view = RunView()
-        self.keys = keymap.keys_of(seat.kind)
+        self._keys_of_seat = keymap.keys_of(seat.kind)
         self._seat = seat
         self._reader = Reader(journal)
         self._link = link
@@ -87,6 +90,11 @@ class TuitrainApp(App[int]):
         self._readable = True
         self._caught_up = False
         self.set_class(ascii_only, "-ascii")
+
+    @property
+    def keys(self) -> tuple[keymap.Key, ...]:
+        """The keys that this seat has, in the words that hold for the run as it is now."""
+        return keys_for(self.view, self._keys_of_seat)
 
     def get_default_screen(self) -> Screen[None]:
         """The main screen."""
@@ -122,10 +130,15 @@ class TuitrainApp(App[int]):
         if (news := self._news()) is not None:  # only now, so that what it said before it went is taken in
             self._take(news)
             self._say_whether_it_died(died and facts.has_not_ended(self.view))
-        self._board.tell(self._link.trouble if facts.is_live(self.view) else None)
+        self._board.tell(self._trouble())
         if refused := self._link.take_refused():
             self.view.not_taken(refused)
             self._board.show(self.view, Kinds({Switches}))
+
+    def _trouble(self) -> str | None:
+        if self._reader.missing is not None:
+            return self._reader.missing.sentence
+        return self._link.trouble if facts.is_live(self.view) else None
 
     def _news(self) -> News | None:
         try:
@@ -147,6 +160,8 @@ class TuitrainApp(App[int]):
             self._board.show(self.view)
         elif kinds:
             self._board.show(self.view, kinds)
+        if Capabilities in kinds and isinstance(self.screen, CapabilityScreen):
+            self.screen.show(self.view)
         self._report_rejected(event for event in news.events if isinstance(event, Rejected) and event.id in sent)
         if self._caught_up and not news.anew:
             self._report_of_others(event for event in news.events if isinstance(event, Applied))
@@ -177,6 +192,8 @@ class TuitrainApp(App[int]):
         """Do what the key of this name does: send its command, if the run can take one."""
         if not facts.is_live(self.view):
             self._say_nothing_is_left()
+        elif (refused := refusal(self.view, keymap.by_name(name))) is not None:
+            self.notify(refused, title=keymap.by_name(name).label, severity="warning", markup=False)
         elif not self.view.switches:
             self.notify("The run is still loading: its keys work as soon as it has said its switches.")
         elif (command := keymap.command(name, self.view)) is None:
@@ -187,6 +204,15 @@ class TuitrainApp(App[int]):
     def action_keys_help(self) -> None:
         """Show the help."""
         self.push_screen(HelpScreen(self.keys, ascii_only=self._ascii_only))
+
+    def action_capabilities(self) -> None:
+        """Show what can be had of a script, and what not."""
+        if self.view.capabilities:
+            self.push_screen(CapabilityScreen(self.view, glyphs=ASCII if self._ascii_only else UNICODE))
+        elif self.view.run is None:
+            self.notify("Nothing is known of the run yet: it has not begun to train.")
+        else:
+            self.notify("This run is no script: all that is on the screen is observed, and every key steers it.")
 
     async def action_quit(self) -> None:
         """Leave; ask first where that would end a run that still trains."""
@@ -199,6 +225,8 @@ class TuitrainApp(App[int]):
         """End the run; ask first."""
         if not facts.is_live(self.view):
             self._say_nothing_is_left()
+        elif (refused := refusal(self.view, keymap.by_name("stop"))) is not None:
+            self.notify(refused, title=keymap.by_name("stop").label, severity="warning", markup=False)
         elif self._stopping:
             self.notify("Already stopping: the step is being finished. ctrl+c leaves now.")
         elif not isinstance(self.screen, StopQuestion):

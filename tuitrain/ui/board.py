@@ -90,16 +90,17 @@ class Board(Screen[None]):
         self._stale = list(self._feeds)
 
     def _plug(self) -> tuple[Feed, ...]:
-        step, applied, validation = events.Step, events.Applied, events.Validation
+        step, applied, validation, can = events.Step, events.Applied, events.Validation, events.Capabilities
+        switches = Kinds({events.Switches, events.TipReport, applied, events.Rejected, can})
         return (
             Feed(self._header, self._header.show, EVERYTHING),
             Feed(self._line, self._line.show, EVERYTHING),
-            Feed(self._loss, self._show_loss, Kinds({events.Run, step, applied, validation})),
-            Feed(self._grad, lambda view: self._grad.show(gradient_figure(view)), Kinds({step, applied})),
-            Feed(self._tips, self._tips.show, Kinds({events.Switches, events.TipReport, applied, events.Rejected})),
+            Feed(self._loss, self._show_loss, Kinds({events.Run, step, applied, validation, can})),
+            Feed(self._grad, lambda view: self._grad.show(gradient_figure(view)), Kinds({step, applied, can})),
+            Feed(self._tips, self._tips.show, switches),
             Feed(self._model, self._model.show, Kinds({events.ModuleTree, events.GradientNorms, events.Mode})),
             Feed(self._log, self._log.show, ALL_BUT_STEPS),
-            Feed(self._keys, self._keys.show, Kinds({events.Run, events.Status, events.End})),
+            Feed(self._keys, self._keys.show, Kinds({events.Run, events.Status, events.End, can})),
         )
 
     def compose(self) -> ComposeResult:

@@ -24,8 +24,13 @@ def steps_per_second(view: RunView) -> float:
 
 
 def seconds_left(view: RunView) -> float:
-    """Time until the run's own steps are done; NaN while it is not known, or does not pass (overfit, stands still)."""
+    """Time until the run's own steps are done.
+
+    NaN while it is not known, does not pass (overfit, stands still), or nobody knows how many steps there will be.
+    """
     if view.run is None or view.last_step is None or view.last_step.overfit or stands_still(view):
+        return math.nan
+    if not view.run.total_steps:
         return math.nan
     speed = steps_per_second(view)
     return (view.run.total_steps - view.last_step.step) / speed if speed > 0 else math.nan
@@ -51,12 +56,29 @@ def latest_validation(view: RunView) -> Validation | None:
 
 
 def epoch_progress(view: RunView) -> tuple[int, float]:
-    """The epoch the last step belongs to, counted from 1, and the share (0 to 1) of it that is done."""
+    """The epoch the last step belongs to, counted from 1, and the share (0 to 1) of it that is done.
+
+    Of a script that does not say how many epochs there are: 0 while none is known, and NaN for a share not known.
+    """
+    if view.run is not None and not view.run.epochs:
+        return _epoch_of_script(view, view.run.steps_per_epoch)
     if view.run is None or view.last_step is None or view.run.steps_per_epoch < 1:
         return 1, 0.0
     per_epoch = view.run.steps_per_epoch
     begun = max(0, view.last_step.step - 1) // per_epoch
     return begun + 1, view.last_step.step / per_epoch - begun
+
+
+def _epoch_of_script(view: RunView, per_epoch: int) -> tuple[int, float]:
+    """The share is that of the steps since the epoch began, if that is among those still held."""
+    epochs = view.curve.column("epoch")
+    epoch = int(epochs[-1]) if len(epochs) else 0
+    first = int(np.searchsorted(epochs, epoch))
+    if not epoch or per_epoch < 1 or (first == 0 and epochs[0] > 1):
+        return epoch, math.nan
+    steps = view.curve.column("step")
+    begun_at = steps[first - 1] if first else 0.0
+    return epoch, float(steps[-1] - begun_at) / per_epoch
 
 
 def is_live(view: RunView) -> bool:
@@ -91,4 +113,5 @@ def whereabouts(view: RunView) -> str:
     """Where the run is, as a sentence."""
     if view.run is None or view.last_step is None:
         return "The run has not begun to train."
-    return f"The run is at step {view.last_step.step:,} of {view.run.total_steps:,}."
+    total = f" of {view.run.total_steps:,}" if view.run.total_steps else ""
+    return f"The run is at step {view.last_step.step:,}{total}."

@@ -5,6 +5,7 @@ thousand, and both are the same object until something changed.
 """
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal
 from weakref import WeakKeyDictionary
 
@@ -18,6 +19,8 @@ from tuitrain.ui.numerals import loss_text, norm_text, percent_text
 from tuitrain.ui.plot import Figure, Marker, Series, Threshold
 from tuitrain.ui.trace import smoothed
 
+NO_STEP = "no step is seen: i says why"
+"""Of a script that trains in a way of its own, if it trains."""
 DECAY = 0.98
 """Of the smoothed loss, a point. A point is a step; in runs of more than 4,096 steps two, then four, and so on."""
 
@@ -48,12 +51,12 @@ class _Follower(ABC):
     """Makes a figure anew only when there is something new."""
 
     def __init__(self) -> None:
-        self._seen = (-1, -1, -1, -1)
+        self._seen: tuple[object, ...] = ()
         self._figure = Figure()
 
     def figure(self, view: RunView) -> Figure:
         """The figure of what `view` knows now."""
-        seen = view.life, view.traces.executed, len(view.validations), len(view.changes)
+        seen = view.life, view.traces.executed, len(view.validations), len(view.changes), view.capabilities
         if seen != self._seen:
             self._seen = seen
             self._figure = self.compose(view)
@@ -74,8 +77,14 @@ class _LossFollower(_Follower):
 
     def compose(self, view: RunView) -> Figure:
         curves = [_raw(view), _smoothed(view), _overfit(view), _undefined(view)]
+        unseen = view.unavailable("loss") is not None
+        if unseen:  # that there is none says nothing
+            curves = _seen(curves)
         series = [series for series in (*curves, *self._validations(view)) if len(series.x)]
-        return Figure(series, _markers(view), x_label=_x_label(view))
+        figure = Figure(series, _markers(view), x_label=_x_label(view))
+        if view.unavailable("steps") is not None:
+            return replace(figure, empty=NO_STEP)
+        return replace(figure, empty="no loss is seen: i says why") if unseen else figure
 
     def _validations(self, view: RunView) -> list[Series]:
         """The validations in either mode: made only when there is a new one, for there may be very many."""
@@ -118,7 +127,10 @@ class _GradientFollower(_Follower):
 
     def compose(self, view: RunView) -> Figure:
         if view.last_step is None:
-            return Figure(x_label=_x_label(view))
+            figure = Figure(x_label=_x_label(view))
+            return figure if view.unavailable("steps") is None else replace(figure, empty=NO_STEP)
+        if view.capabilities and not _seen(_norms(view)):
+            return Figure(markers=_markers(view), x_label=_x_label(view), empty="no gradient norm is seen: i says why")
         share = facts.clipped_share(view)
         title = "" if np.isnan(share) else f"clipped {percent_text(share)}"
         thresholds = _thresholds(view)
@@ -151,6 +163,11 @@ def _changing_threshold(view: RunView) -> list[Series]:
         return []
     now = "off" if np.isnan(trace.latest) else f"{trace.latest:.4g}"
     return [Series(f"max_norm {now}", x, values, YELLOW, nan="gap")]
+
+
+def _seen(curves: list[Series]) -> list[Series]:
+    """Those that hold a number."""
+    return [curve for curve in curves if np.isfinite(curve.y).any()]
 
 
 _LOSS: WeakKeyDictionary[RunView, _LossFollower] = WeakKeyDictionary()

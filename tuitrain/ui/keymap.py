@@ -54,11 +54,22 @@ class Key:
     """The help where the run trains in another process; empty: the same."""
     footer_elsewhere: str = ""
     """The word in the footer where the run trains in another process; empty: the same."""
+    switch: str = ""
+    """The word under which a script says whether it can be had; empty: the key's name."""
+    for_scripts: bool = False
+    """Whether it is there for scripts alone."""
+    help_of_script: str = ""
+    """The help where the run is a script of the user's own; empty: the same."""
 
     @property
     def gist(self) -> str:
         """The first sentence of the help."""
         return re.split(r"(?<=\.) ", self.help, maxsplit=1)[0]
+
+    @property
+    def subject(self) -> str:
+        """The word of what it steers."""
+        return self.switch or self.name
 
     @property
     def click(self) -> str:
@@ -123,7 +134,7 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         name="keep", keys="O", shown="O", label="End overfitting, keep its weights", group="The five tips",
-        command=lambda view: Set(name="overfit", value="keep"),
+        switch="overfit", command=lambda view: Set(name="overfit", value="keep"),
         help="Leave the one batch but stay with the overfitted weights, instead of going back to those from "
         "before.",
     ),
@@ -151,18 +162,18 @@ KEYS: tuple[Key, ...] = (
     ),
     Key(
         name="max_norm_down", keys="left_square_bracket", shown="[", label="Clip threshold down", group="The five tips",
-        command=multiplied("max_norm", 1 / FACTOR),
+        switch="clip", command=multiplied("max_norm", 1 / FACTOR),
         help="Lower max_norm to about 4/5. Where nearly every step is clipped, the threshold acts as a learning "
         "rate.",
     ),
     Key(
         name="max_norm_up", keys="right_square_bracket", shown="]", label="Clip threshold up", group="The five tips",
-        command=multiplied("max_norm", FACTOR),
+        switch="clip", command=multiplied("max_norm", FACTOR),
         help="Raise max_norm to about 5/4. A good threshold lies a little above the usual norm, and catches the "
         "spikes.",
     ),
     Key(
-        name="clip_by", keys="b", shown="b", label="Clip by norm or by value", group="The five tips",
+        name="clip_by", keys="b", shown="b", switch="clip", label="Clip by norm or by value", group="The five tips",
         command=other_clip,
         help="By norm scales all gradients by one factor; by value clamps each number into [-max, max] for itself, "
         "which bends the direction of the step.",
@@ -195,28 +206,32 @@ KEYS: tuple[Key, ...] = (
         help="Stand still between two steps, and go on. Everything else works meanwhile.",
     ),
     Key(
-        name="step", keys="full_stop", shown=".", label="One step, then pause", group="The run",
+        name="step", keys="full_stop", shown=".", switch="pause", label="One step, then pause", group="The run",
         command=lambda view: StepOnce(),
         help="Execute one step, then stand still.",
     ),
     Key(
         name="lr_up", keys="plus,equals_sign", shown="+", label="Learning rate up", group="The run",
-        command=multiplied("lr", FACTOR),
+        switch="lr", command=multiplied("lr", FACTOR),
         help="Raise the learning rate to about 5/4 (= does the same).",
     ),
     Key(
         name="lr_down", keys="minus", shown="-", label="Learning rate down", group="The run",
-        command=multiplied("lr", 1 / FACTOR),
+        switch="lr", command=multiplied("lr", 1 / FACTOR),
         help="Lower the learning rate to about 4/5.",
     ),
     Key(
         name="checkpoint", keys="w", shown="w", label="Write a checkpoint now", group="The run",
         command=lambda view: Checkpoint(),
         help="Save the run as it stands between two steps; written whole or not at all.",
+        help_of_script="Save the script's models and optimizers as they stand between two steps: for torch.load. "
+        "tuitrain cannot resume a script from it.",
     ),
     Key(
         name="stop", keys="x", shown="x", label="Stop the run", group="The run", action="app.stop",
         help="End the run, asked first: finish the step, save a checkpoint, end; tuitrain resume goes on from there.",
+        help_of_script="End the script, asked first: its step is finished, its models and optimizers are saved, then "
+        "it unwinds as for ctrl+c.",
     ),
     Key(
         name="pane", keys="1,2,3,4,5", shown="1-5", label="Show a pane", group="The screen", action="",
@@ -230,6 +245,11 @@ KEYS: tuple[Key, ...] = (
     Key(
         name="palette", keys="ctrl+p", shown="ctrl+p", label="Command palette", group="The screen", action="",
         help="Find any of these by typing its name; and the themes, dark and light.",
+    ),
+    Key(
+        name="capabilities", keys="i", shown="i", label="What can be had of this script", group="The screen",
+        footer=(3, "script"), action="app.capabilities", for_scripts=True,
+        help="What is observed of your script, what can be steered in it, and what not and why.",
     ),
     Key(
         name="help", keys="question_mark", shown="?", label="Help", group="The screen", footer=(1, "help"),
@@ -252,6 +272,8 @@ KEYS: tuple[Key, ...] = (
         name="suspend", keys="ctrl+z", shown="ctrl+z", label="Suspend", group="The screen",
         action="app.suspend_process",
         help="Back to the shell, fg returns. It suspends the training too, which runs in this process.",
+        help_of_script="Back to the shell, fg returns. The script goes on meanwhile, until it has printed more than "
+        "waits for you.",
         help_elsewhere="Back to the shell, fg returns. The run goes on meanwhile.",
     ),
 )  # fmt: skip
@@ -334,6 +356,7 @@ def _elsewhere(key: Key) -> Key:
         label=key.label_elsewhere or key.label,
         help=key.help_elsewhere or key.help,
         footer=key.footer and (rank, key.footer_elsewhere or word),
+        help_of_script="" if key.help_elsewhere else key.help_of_script,
     )
 
 

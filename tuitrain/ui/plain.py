@@ -1,9 +1,10 @@
 """A run without a terminal: its journal as lines of text, or as one JSON object a line."""
 
 import io
+import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 import msgspec
@@ -12,6 +13,8 @@ from tuitrain.record.commands import spell
 from tuitrain.record.events import (
     AnyEvent,
     Applied,
+    Capabilities,
+    Capability,
     Checkpoint,
     End,
     Finding,
@@ -28,6 +31,8 @@ from tuitrain.record.text import printable
 
 POLL_INTERVAL_S = 0.1
 STEP_LINE_INTERVAL_S = 1.0
+SETTLED_STEPS = 20
+"""Executed steps after which it is known what can be had of a script."""
 
 
 class Printer:
@@ -46,6 +51,8 @@ class Printer:
         self._print = self._print_json if as_json else self._print_text
         self._next_step_line_s = 0.0
         self._summaries: dict[str, str] = {}
+        self._capabilities: tuple[Capability, ...] = ()
+        self._told_capabilities: set[Capability] = set()
         self._last_status = ""
         self.is_closed = False
         """Whether nobody reads any more, or nothing can be written."""
@@ -78,14 +85,20 @@ class Printer:
         if news.overview is not None:
             self._print_line(f"(of the steps up to {news.overview.executed:,} none is listed: --json lists all)")
         for event in self._events(news):
+            if isinstance(event, End):
+                self._print_capabilities()
             if isinstance(event, Step):
                 self._print_step(event)
             elif isinstance(event, TipReport):
                 self._print_report(event)
             elif isinstance(event, Status):
                 self._print_status(event)
+            elif isinstance(event, Capabilities):
+                self._capabilities = event.rows
             elif line := text_of(event):
                 self._print_line(line)
+            if event.executed >= SETTLED_STEPS or not self._steps:
+                self._print_capabilities()
 
     def _print_line(self, line: str) -> None:
         self._out.write(printable(" ".join(line.splitlines())) + "\n")
@@ -96,6 +109,13 @@ class Printer:
         if line and line != self._last_status:
             self._print_line(line)
         self._last_status = line
+
+    def _print_capabilities(self) -> None:
+        """What can be had of a script, and what not; later on what of that is new."""
+        rows, self._capabilities = self._capabilities, ()
+        for line in capability_lines([row for row in rows if row not in self._told_capabilities]):
+            self._print_line(line)
+        self._told_capabilities.update(rows)
 
     def _print_step(self, step: Step) -> None:
         """About one line a second of the run's own time."""
@@ -123,20 +143,15 @@ def text_of(event: AnyEvent) -> str:
     """An event as one line; empty for those that say nothing to a person who reads lines."""
     match event:
         case Run():
-            return (
-                f"{event.preset}: {event.model}, {event.parameters:,} parameters, {event.optimizer}, on {event.device};"
-                f" {event.data}; {event.epochs} epochs of {event.steps_per_epoch:,} steps"
-            )
+            return _run_text(event)
         case Step():
-            count = f"overfit, executed step {event.executed:,}" if event.overfit else f"step {event.step:,}"
-            return (
-                f"{count}  epoch {event.epoch}  loss {event.loss:.4g}  "
-                f"norm {event.norm_before:.3g} -> {event.norm_after:.3g}  lr {event.lr:.3g}"
-            )
+            return _step_text(event)
         case Validation():
+            loss = "" if math.isnan(event.loss) and not math.isnan(event.accuracy) else f"loss {event.loss:.4g}, "
+            accuracy = "" if math.isnan(event.accuracy) else f"accuracy {100 * event.accuracy:.2f} % of "
             return (
-                f"validation at step {event.step:,} in {event.mode} mode: loss {event.loss:.4g}, "
-                f"accuracy {100 * event.accuracy:.2f} % of {event.samples:,} ({event.seconds:.1f} s)"
+                f"validation at step {event.step:,} in {event.mode} mode: "
+                f"{loss}{accuracy}{event.samples:,}{'' if accuracy else ' samples'} ({event.seconds:.1f} s)"
             )
         case Applied():
             return f"applied after {event.executed:,} executed steps: {event.word}={spell(event.value)} ({event.by})"
@@ -156,6 +171,38 @@ def text_of(event: AnyEvent) -> str:
             accuracy = "" if event.val_accuracy is None else f", validation accuracy {100 * event.val_accuracy:.2f} %"
             return f"{event.reason} after {event.steps:,} steps{accuracy}"
     return ""
+
+
+def _run_text(run: Run) -> str:
+    """What is trained on what; how long only where that is known."""
+    epochs = f"; {run.epochs} epochs of {run.steps_per_epoch:,} steps" if run.epochs else ""
+    per_epoch = f"; {run.steps_per_epoch:,} steps an epoch" if run.steps_per_epoch and not epochs else ""
+    return (
+        f"{run.preset}: {run.model}, {run.parameters:,} parameters, {run.optimizer}, on {run.device};"
+        f" {run.data}{epochs}{per_epoch}"
+    )
+
+
+def _step_text(step: Step) -> str:
+    """The numbers of a step, without those that were not measured; a loss of NaN says more than none."""
+    count = f"overfit, executed step {step.executed:,}" if step.overfit else f"step {step.step:,}"
+    epoch = f"  epoch {step.epoch}" if step.epoch else ""
+    known = not (math.isnan(step.norm_before) and math.isnan(step.norm_after))
+    norm = f"  norm {step.norm_before:.3g} -> {step.norm_after:.3g}" if known else ""
+    return f"{count}{epoch}  loss {step.loss:.4g}{norm}  lr {step.lr:.3g}"
+
+
+def capability_lines(rows: Sequence[Capability]) -> list[str]:
+    """What can be had of a script in a few lines: what is observed, what is steered; and each thing that is not."""
+    named = {kind: [row for row in rows if row.kind == kind] for kind in ("observed", "steered")}
+    observed = [f"{row.name} ({row.text})" if row.text else row.name for row in named["observed"]]
+    lines = [
+        f"observed: {', '.join(observed)}" if observed else "",
+        f"steered: {', '.join(row.name for row in named['steered'])}" if named["steered"] else "",
+        *(f"no {row.name}: {row.text}" for row in rows if row.kind == "unavailable"),
+        *(f"switched off: the observer of {row.name}: {row.text}" for row in rows if row.kind == "switched_off"),
+    ]
+    return [line for line in lines if line]
 
 
 def _discard_what_is_buffered(out: TextIO) -> None:

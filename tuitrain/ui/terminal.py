@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 GIVEN_UP_POLL_S = 0.1
+WIDE = 120
+"""Columns from which on the panes stand in two columns."""
+FEWEST_COLUMNS = 20
 TAKE_LEAVE = (
     b"\x18\x1b[?1000l\x1b[?1003l\x1b[?1006l\x1b[?1015l\x1b[?2004l\x1b[?1004l\x1b[?7h\x1b[<u\x1b[?1049l\x1b[?25h"
 )
@@ -35,6 +38,12 @@ _PIPE_BYTES = 1 << 20
 def is_terminal() -> bool:
     """Whether there is a screen to draw on: stdin and stdout are terminals, and TERM names one that can be drawn on."""
     return os.isatty(0) and os.isatty(1) and os.environ.get("TERM", "") not in ("", "dumb", "unknown")
+
+
+def console_columns(columns: int) -> int:
+    """Columns that a line of the console has on a screen of so many: see app.tcss, and ConsolePane."""
+    pane = columns * 3 // 7 - 2 if columns >= WIDE else columns
+    return max(FEWEST_COLUMNS, pane - 5)
 
 
 class OwnTerminal:

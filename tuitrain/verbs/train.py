@@ -18,8 +18,11 @@ from tuitrain.record.link import Inbox
 from tuitrain.record.runs import create_run, find_run
 from tuitrain.ui.terminal import is_terminal
 from tuitrain.verbs import detach, hosting
+from tuitrain.verbs.following import refuse_script
+from tuitrain.verbs.rules import ignore_option, refuse_unknown
 
 if TYPE_CHECKING:
+    from tuitrain.engine.observer import Observed, Observer
     from tuitrain.engine.tip import Tip
 
 
@@ -45,6 +48,7 @@ def train_command(name: str) -> click.Command:
         click.Option(
             ["--keep-every"], type=Whole(1), metavar="N", help="Of old steps keep every Nth and the spikes, not all."
         ),
+        ignore_option(),
         *display_options(),
     ]
     callback: Callable[..., None] = lambda **options: _train(path.stem, preset, **options)  # noqa: E731
@@ -126,6 +130,13 @@ def host_run(host: Host, display: Display) -> None:
     hosting.leave(host, code)
 
 
+def make_checks(run: "Observed", ignored: Sequence[str]) -> "Sequence[Observer]":
+    """Those who judge a training; loads torch."""
+    from tuitrain.checks import checks
+
+    return checks(run, ignored)
+
+
 def load_tips() -> "Sequence[type[Tip]]":
     """The tips; loads torch: only once the first frame is drawn."""
     from tuitrain.tips import TIPS
@@ -150,6 +161,7 @@ def _train(
     checkpoint_every: int | None,
     keep_checkpoints: int,
     keep_every: int | None,
+    ignored: Sequence[str],
     detach: bool,
     headless: bool,
     as_json: bool,
@@ -163,7 +175,9 @@ def _train(
         optimizer=_changed(preset.optimizer, lr=lr),
         clip=_changed(preset.clip, max_norm=max_norm),
         train=_changed(preset.train, epochs=epochs, seed=seed),
+        checks=msgspec.structs.replace(preset.checks, ignore=(*preset.checks.ignore, *ignored)),
     )
+    refuse_unknown(changed.checks.ignore)
     shown = display(detached=detach, headless=headless, as_json=as_json, ascii_only=ascii_only)
     run = create_run(name, keep_every=keep_every)
     order = Order(
@@ -171,6 +185,7 @@ def _train(
         preset=changed,
         directory=run.directory,
         tips=load_tips,
+        checks=make_checks,
         data_dir=data_dir,
         full=full,
         device=device,
@@ -200,10 +215,12 @@ def resume(
     at: Sequence[tuple[int, AnyCommand]],
 ) -> None:
     """Go on with the run in `directory`; exits with its code."""
+    refuse_script(directory)
     shown = display(detached=detach, headless=headless, as_json=as_json, ascii_only=ascii_only)
     host = resume_host(
         directory,
         tips=load_tips,
+        checks=make_checks,
         inbox=Inbox(at, trouble=lambda: host.recorder.journal.trouble),
         attended=shown.attended,
         max_steps=steps,

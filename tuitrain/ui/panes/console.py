@@ -4,7 +4,7 @@ from collections import Counter, deque
 from collections.abc import Sequence
 from typing import ClassVar, NamedTuple, get_args
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
 from textual import events
 from textual.app import ComposeResult
@@ -24,6 +24,9 @@ from tuitrain.ui.panes.style_cache import StyleCache
 
 MOST_FINDINGS = 3
 """Findings shown at once: the gravest, of those the latest."""
+
+MOST_BEGUN = 4
+"""Lines that may still change that are shown at once."""
 
 GRAVITY = {"error": 0, "warning": 1, "hint": 2}
 DRAWN_AS: dict[str, Verdict] = {"error": "bad", "warning": "warning", "hint": "unknown"}
@@ -84,6 +87,7 @@ class ConsolePane(Widget):
         self._told = view.told
         if new:
             self._log.extend([entry_of(told, self._glyphs, self._me) for told in list(view.timeline)[-new:]])
+        self._log.show_begun(view.lines_begun.splitlines()[-MOST_BEGUN:])
 
 
 def findings_text(findings: Sequence[Finding], glyphs: Glyphs) -> Content:
@@ -149,6 +153,8 @@ class LogView(ScrollView, can_focus=True):
         self._counts: deque[int] = deque()
         """Rows of each entry."""
         self.rows: deque[Row] = deque()
+        self._begun: list[str] = []
+        """Lines below all rows that may still change, a progress bar say: each in one row."""
         self._width = 0
         """Cells that the rows were wrapped for; 0 before the first layout."""
         self._styles = StyleCache(self)
@@ -171,6 +177,12 @@ class LogView(ScrollView, can_focus=True):
         while len(self._counts) > TIMELINE_LENGTH:
             self._drop_first()
         self._settle(first_new=0 if dropped else before)
+
+    def show_begun(self, lines: list[str]) -> None:
+        """Show lines that may still change below all others."""
+        if lines != self._begun:
+            self._begun = lines
+            self._settle(first_new=len(self.rows))
 
     def clear(self) -> None:
         """Forget all entries."""
@@ -196,7 +208,14 @@ class LogView(ScrollView, can_focus=True):
         if line < len(self.rows):
             row = self.rows[line]
             segments = [Segment(f"{row.sign} {row.text}", self._styles[f"log--{row.tone}"])]
+        elif line < self._height:
+            text = _in_one_row(self._begun[line - len(self.rows)], self._width - 2, self._ellipsis)
+            segments = [Segment(f"  {text}", self._styles["log--stdout"])]
         return Strip(segments).adjust_cell_length(self.scrollable_content_region.width, self._styles[""])
+
+    @property
+    def _height(self) -> int:
+        return len(self.rows) + len(self._begun)
 
     def _append(self, entry: Entry) -> None:
         width = self._width - cell_len(entry.sign) - 1
@@ -217,11 +236,21 @@ class LogView(ScrollView, can_focus=True):
         if not self._width:  # the first layout settles it
             return
         follows = self.is_vertical_scroll_end
-        self.set_reactive(LogView.virtual_size, Size(self._width, len(self.rows)))
-        self.vertical_scrollbar.window_virtual_size = len(self.rows)
+        self.set_reactive(LogView.virtual_size, Size(self._width, self._height))
+        self.vertical_scrollbar.window_virtual_size = self._height
         if follows:
             self.scroll_y = self.scroll_target_y = self.max_scroll_y
         width, height = self.size
         top = max(0, first_new - self.scroll_offset.y)
         if top < height:
             self.refresh(Region(0, top, width, height - top))
+
+
+def _in_one_row(text: str, width: int, ellipsis: str) -> str:
+    """A line in one row; of one that is too long its middle is left out, as there is least in a progress bar."""
+    text = printable(text)
+    if cell_len(text) <= width:
+        return text
+    end = max(0, width - cell_len(ellipsis)) * 2 // 3
+    head = set_cell_size(text, max(0, width - cell_len(ellipsis) - end))
+    return head + ellipsis + set_cell_size(text[::-1], end)[::-1]

@@ -55,27 +55,20 @@ def first_line(view: RunView, run_name: str, width: int, glyphs: Glyphs = UNICOD
     if view.run is None:
         return fit([part(0, brand, Content.styled("tuitrain", "bold $text-primary"))], width)
     epoch, share = facts.epoch_progress(view)
-    digits = len(str(view.run.epochs))
-    epoch_text = labelled_epoch(f"{epoch:>{digits}}/{view.run.epochs}")
-    rest = [
-        part(4, brand, Content.styled(title, "bold")),
-        part(5, view.run.device),
-        part(1, epoch_text),
-        parts.step_part(view, 0),
-        parts.speed_part(view, glyphs, 2),
-        *([parts.left_part(view, glyphs, 3)] if facts.is_live(view) else []),
-    ]
-    line = fit(rest, width)
+    epoch_text = labelled_epoch(epoch, view.run.epochs)
+    before = [part(4, brand, Content.styled(title, "bold")), part(5, view.run.device)]
+    numbers = [parts.step_part(view, 0), parts.speed_part(view, glyphs, 2), parts.time_part(view, glyphs, 3)]
+    after = _present(numbers)
+    line = fit([*before, *([part(1, epoch_text)] if epoch else []), *after], width)
     room = min(BAR_CELLS[1], width - line.cell_length - 1)
-    if room < BAR_CELLS[0]:
+    if room < BAR_CELLS[0] or not epoch or math.isnan(share):
         return line
-    rest[2] = part(1, Content.assemble(epoch_text, " ", bar(share, room, glyphs)))
-    return fit(rest, width)
+    return fit([*before, part(1, Content.assemble(epoch_text, " ", bar(share, room, glyphs))), *after], width)
 
 
-def labelled_epoch(text: str) -> Content:
-    """The epoch of all epochs."""
-    return parts.labelled("epoch", text)
+def labelled_epoch(epoch: int, epochs: int) -> Content:
+    """The epoch of all epochs; alone where nobody knows how many there will be."""
+    return parts.labelled("epoch", f"{epoch:>{len(str(epochs))}}/{epochs}" if epochs else str(epoch))
 
 
 def second_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
@@ -84,7 +77,12 @@ def second_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
         return fit(_present(parts.end_parts(view, glyphs)), width)
     if view.status.state == "loading":
         return loading_line(view, width, glyphs)
-    what_holds = [parts.mode_part(view, glyphs, 0), parts.state_part(view, glyphs, 1), parts.loss_part(view, 2)]
+    what_holds = [
+        parts.mode_part(view, glyphs, 0),
+        parts.state_part(view, glyphs, 1),
+        parts.switched_off_part(view, glyphs, 1),
+        parts.loss_part(view, 2),
+    ]
     if facts.is_stopping(view):
         return fit(_present(what_holds), width)
     numbers = [
@@ -100,8 +98,12 @@ def second_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
 
 
 def loading_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
-    """What is being loaded, and how far that is where the run says so."""
+    """What is being loaded, and how far that is where the run says so; of a script that no step is seen, and why."""
     busy = parts.BADGE["busy"]
+    unseen = view.unavailable("steps")
+    if unseen is not None:
+        badge = part(0, Content.styled(f"{glyphs.warning} NO STEP IS SEEN", busy), Content.styled(glyphs.warning, busy))
+        return fit([badge, part(1, unseen, "i says why")], width)
     texts = [
         part(0, Content.styled(f"{glyphs.busy} LOADING", busy), glyphs.busy),
         part(1, Content.styled("stops as soon as it has loaded", busy)) if facts.is_stopping(view) else None,

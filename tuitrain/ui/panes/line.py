@@ -45,7 +45,8 @@ def one_line(view: RunView, width: int, glyphs: Glyphs = UNICODE) -> Content:
     if facts.is_live(view) and view.status.state == "loading":
         return loading_line(view, width, glyphs)
     if facts.is_live(view):
-        lead = [parts.mode_part(view, glyphs, 0, tiny=True), parts.state_part(view, glyphs, 3)]
+        off = parts.switched_off_part(view, glyphs, 3, tiny=True)
+        lead = [parts.mode_part(view, glyphs, 0, tiny=True), parts.state_part(view, glyphs, 3), off]
         numbers = [parts.loss_part(view, 2), parts.accuracy_part(view, 4), parts.speed_part(view, glyphs, 5)]
         candidates = [*lead, parts.step_part(view, 1), *numbers]
     else:

@@ -63,6 +63,8 @@ def loss_part(view: RunView, rank: int) -> Part | None:
     if view.last_step is None:
         return None
     loss = view.last_step.loss
+    if math.isnan(loss) and view.unavailable("loss") is not None:
+        return None
     style = "bold" if math.isfinite(loss) else BADGE["bad"]
     return part(rank, labelled("loss", loss_text(loss).ljust(6), style), labelled("loss", loss_text(loss), style))
 
@@ -76,6 +78,8 @@ def accuracy_part(view: RunView, rank: int) -> Part | None:
     if validation is None:
         return None
     label = "val" if validation.mode == "eval" else "val in train mode"
+    if math.isnan(validation.accuracy):
+        return part(rank, labelled(f"{label} loss", loss_text(validation.loss)))
     return part(rank, labelled(label, percent_text(validation.accuracy, 1)))
 
 
@@ -126,14 +130,16 @@ def pending_part(view: RunView, glyphs: Glyphs, rank: int) -> Part | None:
 
 
 def message_part(view: RunView, rank: int) -> Part | None:
-    """What the run says of its own state."""
-    return part(rank, Content.styled(view.status.message, "dim")) if view.status.message else None
+    """What the run says of its own state; the beginning of it where there is no room for more."""
+    message = view.status.message
+    forms = dict.fromkeys((message, message.partition(";")[0]))
+    return part(rank, *(Content.styled(form, "dim") for form in forms)) if message else None
 
 
 def step_part(view: RunView, rank: int) -> Part:
-    """The run's own steps, and how many there will be."""
+    """The run's own steps, and how many there will be where that is known."""
     step = view.last_step.step if view.last_step else 0
-    if view.run is None:
+    if view.run is None or not view.run.total_steps:
         return part(rank, labelled("step", f"{step:,}"))
     total = f"{view.run.total_steps:,}"
     padded = f"{step:,}".rjust(len(total))
@@ -150,10 +156,26 @@ def speed_part(view: RunView, glyphs: Glyphs, rank: int) -> Part:
     return part(rank, padded, short)
 
 
-def left_part(view: RunView, glyphs: Glyphs, rank: int) -> Part:
-    """Time until the run is done."""
+def time_part(view: RunView, glyphs: Glyphs, rank: int) -> Part | None:
+    """Time until the run is done; of a run without an end, the time since it began; None once it has ended."""
+    if view.run is not None and not view.run.total_steps:
+        return part(rank, labelled("elapsed", duration_text(view.last_step.time_s))) if view.last_step else None
+    if not facts.is_live(view):
+        return None
     left_s = facts.seconds_left(view)
     return part(rank, labelled("ETA", (duration_text(left_s) if not math.isnan(left_s) else glyphs.dash).rjust(5)))
+
+
+def switched_off_part(view: RunView, glyphs: Glyphs, rank: int, *, tiny: bool = False) -> Part | None:
+    """What of a script is no more observed, because the observer failed; how many such there are where it is `tiny`."""
+    names = [each.name for each in view.capabilities if each.kind == "switched_off"]
+    if not names:
+        return None
+    sign = glyphs.warning
+    count = f"{len(names)} observer{'s' if len(names) > 1 else ''} off"
+    long = f"observer of {names[0]} off" if len(names) == 1 else count
+    forms = (f"{sign}{len(names)} off",) if tiny else (f"{sign} {long}: i says why", f"{sign} {count}: i")
+    return part(rank, *(Content.styled(form, BADGE["busy"]) for form in forms))
 
 
 def end_parts(view: RunView, glyphs: Glyphs, *, tiny: bool = False) -> list[Part | None]:
@@ -169,6 +191,7 @@ def end_parts(view: RunView, glyphs: Glyphs, *, tiny: bool = False) -> list[Part
         message_part(view, 4 if failed else 8),
         *(_end_numbers(view, view.end) if view.end else [loss_part(view, 3)]),
         part(1, Content.assemble(("q", "bold $text-accent"), " leaves")),
+        switched_off_part(view, glyphs, 2),
     ]
 
 

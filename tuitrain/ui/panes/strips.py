@@ -10,6 +10,7 @@ from tuitrain.record.state import RunView
 from tuitrain.ui import facts
 from tuitrain.ui.fit import Part, fit, part
 from tuitrain.ui.keymap import Key
+from tuitrain.ui.script_keys import keys_for
 
 TABS = {"loss": "Loss", "grad": "Grad", "tips": "Tips", "model": "Model", "log": "Log"}
 """The panes by id, in the order of the digits that show them."""
@@ -66,14 +67,16 @@ class KeyLine(Widget):
 
     def __init__(self, keys: Sequence[Key], *, badge: str = "") -> None:
         super().__init__()
-        self._keys = keys
+        self._all = keys
+        self._keys = keys_for(RunView(), keys)
         self._badge = badge
         self._live = True
 
     def show(self, view: RunView) -> None:
-        """Say of a run that has ended no more that it goes on."""
-        if facts.is_live(view) != self._live:
-            self._live = facts.is_live(view)
+        """Show the keys of this run, and say of one that has ended no more that it goes on."""
+        now = facts.is_live(view), keys_for(view, self._all)
+        if now != (self._live, self._keys):
+            self._live, self._keys = now
             self.refresh()
 
     def render(self) -> Content:

@@ -1,0 +1,3 @@
+# ruff: noqa
+# mypy: ignore-errors
+"""A package that is run with -m."""
