@@ -180,7 +180,10 @@ async def test_findings_come_first_with_severity_step_remedy_and_key() -> None:
         app.pane.show(view)
         await pilot.pause()
         text = str(app.query_one(Static).render()).splitlines()
-        assert text == ["! warning  step 1,080  gradient norm 14x its median", "  → Clip the gradients.  press c"]
+        assert text == [
+            "! warning  step 1,080  gradient norm 14x its median  clipping",
+            "  → Clip the gradients.  press c",
+        ]
         assert app.query_one(Static).region.y < app.query_one(LogView).region.y
 
 
@@ -204,7 +207,7 @@ def test_the_gravest_and_latest_findings_are_shown_each_once() -> None:
     lines = findings_text(findings, UNICODE).plain.splitlines()
     assert lines == [
         "✗ error  step 4  grave",
-        "! warning  step 6  gradient norm 14x its median (3 times)",
+        "! warning  step 6  gradient norm 14x its median (3 times)  clipping",
         "  → Clip the gradients.  press c",
         "! warning  step 5  newer",
         "  and 1 more",

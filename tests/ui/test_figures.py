@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.ui.fake_run import changes, fake_steps, fake_validation, fake_view
+from tests.ui.fake_run import changes, fake_finding, fake_steps, fake_validation, fake_view
 from tuitrain.record.events import Applied, Step
 from tuitrain.record.journal import News
 from tuitrain.record.state import RunView
 from tuitrain.record.traces import BUCKETS
 from tuitrain.ui.figures import gradient_figure, loss_figure
-from tuitrain.ui.plot import Figure, Series, draw
+from tuitrain.ui.plot import Figure, Marker, Series, draw
 from tuitrain.ui.trace import smoothed
 
 STEPS = 1200
@@ -96,14 +96,22 @@ def test_the_smoothed_loss_goes_on_after_the_overfit_section_where_it_was_before
     assert named(loss_figure(view), "smoothed").y[-1] == pytest.approx(slow_average(own.tolist(), 0.98)[-1])
 
 
-def test_each_change_of_a_switch_is_marked_with_its_key() -> None:
+def test_each_change_of_a_switch_is_marked_with_its_key_and_what_was_found() -> None:
     view = fake_view(steps=STEPS)
     markers = [(marker.x, marker.label) for marker in loss_figure(view).markers]
-    assert markers == [(150, "c"), (400, "o"), (500, "o"), (750, "[]"), (900, "n"), (975, "n")]
+    assert markers == [(150, "c"), (400, "o"), (500, "o"), (750, "[]"), (900, "n"), (975, "n"), (1080, "!")]
     for word, value in (("overfit", "keep"), ("pause", True), ("checkpoint", True), ("lr", 0.1)):
         view.update(News([], [Applied(executed=STEPS, id=word, word=word, value=value, by="key")]))
-    assert [marker.label for marker in loss_figure(view).markers][6:] == ["O", "lr"]
-    assert [marker.label for marker in gradient_figure(view).markers][6:] == ["O", "lr"]
+    assert [marker.label for marker in loss_figure(view).markers][6:] == ["O", "lr", "!"]
+    assert [marker.label for marker in gradient_figure(view).markers][6:] == ["O", "lr", "!"]
+
+
+def test_a_finding_is_marked_once_a_step_and_a_hint_is_not() -> None:
+    view = view_of([1.0, 2.0, 3.0])
+    before = loss_figure(view)
+    view.update(News([], [fake_finding(2), fake_finding(2, severity="error"), fake_finding(3, severity="hint")]))
+    assert loss_figure(view) is not before
+    assert loss_figure(view).markers == gradient_figure(view).markers == [Marker(2.0, "!")]
 
 
 def test_a_figure_is_the_same_object_until_there_is_something_new() -> None:

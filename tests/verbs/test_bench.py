@@ -83,9 +83,12 @@ def test_only_one_of_them_trains_at_a_time_and_all_are_ended(tmp_path: Path) -> 
 
 
 def test_one_that_ends_is_no_number(tmp_path: Path) -> None:
+    def measure(contender: Contender) -> None:
+        warm_up(contender)
+        list(take_turns([contender], 0.1))
+
     with counting(tmp_path, "short", steps=4) as short, pytest.raises(UserError, match="short training ended after 4"):
-        warm_up(short)
-        list(take_turns([short], 0.1))
+        measure(short)
 
 
 def test_one_that_stands_still_is_no_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -91,12 +91,13 @@ class Board(Screen[None]):
 
     def _plug(self) -> tuple[Feed, ...]:
         step, applied, validation, can = events.Step, events.Applied, events.Validation, events.Capabilities
+        charted = Kinds({step, applied, events.Finding, can})
         switches = Kinds({events.Switches, events.TipReport, applied, events.Rejected, can})
         return (
             Feed(self._header, self._header.show, EVERYTHING),
             Feed(self._line, self._line.show, EVERYTHING),
-            Feed(self._loss, self._show_loss, Kinds({events.Run, step, applied, validation, can})),
-            Feed(self._grad, lambda view: self._grad.show(gradient_figure(view)), Kinds({step, applied, can})),
+            Feed(self._loss, self._show_loss, charted | {events.Run, validation}),
+            Feed(self._grad, lambda view: self._grad.show(gradient_figure(view)), charted),
             Feed(self._tips, self._tips.show, switches),
             Feed(self._model, self._model.show, Kinds({events.ModuleTree, events.GradientNorms, events.Mode})),
             Feed(self._log, self._log.show, ALL_BUT_STEPS),

@@ -27,6 +27,8 @@ DECAY = 0.98
 BLUE, GREEN, YELLOW, VIOLET, ORANGE, RED = "#5b9bd5", "#58a866", "#c9a227", "#b678d6", "#d98b3f", "#e0606a"
 """Of middling lightness: legible on the dark theme and on the light one."""
 
+FOUND = "!"
+"""Marks an error or a warning."""
 MARKS = {key.name: key.shown for key in KEYS if key.group == "The five tips"} | {"max_norm": "[]", "lr": "lr"}
 """What stands at a change of each word; a change of any other is no change of what the charts show."""
 
@@ -56,7 +58,8 @@ class _Follower(ABC):
 
     def figure(self, view: RunView) -> Figure:
         """The figure of what `view` knows now."""
-        seen = view.life, view.traces.executed, len(view.validations), len(view.changes), view.capabilities
+        told = len(view.validations), len(view.changes), len(view.findings), view.capabilities
+        seen = view.life, view.traces.executed, told
         if seen != self._seen:
             self._seen = seen
             self._figure = self.compose(view)
@@ -183,7 +186,10 @@ def _validations(view: RunView, mode: Literal["eval", "train"]) -> Series:
 
 
 def _markers(view: RunView) -> list[Marker]:
-    return [Marker(float(change.executed), _mark(change)) for change in view.changes if change.word in MARKS]
+    """What was changed, by its key; and where something grave was found."""
+    changed = [Marker(float(change.executed), _mark(change)) for change in view.changes if change.word in MARKS]
+    grave = {finding.executed for finding in view.findings if finding.severity != "hint"}
+    return changed + [Marker(float(executed), FOUND) for executed in sorted(grave)]
 
 
 def _mark(change: Applied) -> str:

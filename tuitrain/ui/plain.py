@@ -160,7 +160,8 @@ def text_of(event: AnyEvent) -> str:
         case TipReport() if event.tip == "overfit" and event.verdict in ("good", "bad"):
             return f"overfit one batch: {event.summary}"
         case Finding():
-            return f"{event.severity}: {event.message} {event.remedy}".rstrip()
+            where = f" ({event.where})" if event.where else ""
+            return f"{event.severity}: {event.message}{where} {event.remedy}".rstrip()
         case LogLine():
             return event.text
         case Checkpoint():

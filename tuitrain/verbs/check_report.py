@@ -123,9 +123,7 @@ def _summary(checked: Checked, *, strict: bool) -> str:
     if checked.failed and not counts:
         return "It could not be run to its end."
     if not checked.steps and not counts:
-        return (
-            "No optimizer stepped, so hardly anything could be checked: weights changed by hand are not seen."
-        )
+        return "No optimizer stepped, so hardly anything could be checked: weights changed by hand are not seen."
     if not counts:
         return click.style("Nothing wrong was found.", fg="green")
     found = ", ".join(_number(counts[severity], severity) for severity in GRAVITY if counts[severity])

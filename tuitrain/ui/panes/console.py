@@ -107,6 +107,7 @@ def _finding_text(finding: Finding, count: int, glyphs: Glyphs) -> Content:
         Content.assemble(
             (f"{glyphs.verdict(verdict)} {finding.severity}", VERDICT_STYLE[verdict]),
             f"  step {finding.step:,}  {printable(finding.message)}{times}",
+            (f"  {printable(finding.where)}" if finding.where else "", "dim"),
         )
     ]
     if finding.remedy:

@@ -38,7 +38,7 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A vertical line at step `x`: something was changed here."""
+    """A vertical line at step `x`: something was changed, or found, here."""
 
     x: float
     label: str
