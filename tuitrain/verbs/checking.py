@@ -19,6 +19,7 @@ from tuitrain.record.events import AnyEvent, End, Finding, LogLine, Rejected, St
 from tuitrain.record.journal import Journal, News, Reader
 from tuitrain.record.link import Inbox
 from tuitrain.record.runs import JOURNAL
+from tuitrain.verbs.scripts import CHECKS, TIPS
 from tuitrain.verbs.train import load_tips, make_checks
 
 Outcome = Literal["pass", "fail", "unavailable"]
@@ -30,8 +31,6 @@ OVERFIT_STEPS = 300
 GRACE_S = 10.0
 """How long a script has to end once it was told to, before each stronger signal."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
-TIPS = "tuitrain.tips:TIPS"
-CHECKS = "tuitrain.checks:checks"
 NO_STEP = "backward-without-step"
 """The rule that says that there will never be a step to stop at."""
 

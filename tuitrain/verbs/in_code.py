@@ -1,17 +1,15 @@
 """`tuitrain.watch`: what `tuitrain run` is for a script, for a loop in the user's own code."""
 
 import os
-import re
 import sys
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from tuitrain.verbs.scripts import CHECKS, TIPS, plain_name
+
 if TYPE_CHECKING:
     from torch import nn
     from torch.optim import Optimizer
-
-TIPS = "tuitrain.tips:TIPS"
-CHECKS = "tuitrain.checks:checks"
 
 
 def watch(*trained: "nn.Module | Optimizer", name: str | None = None) -> AbstractContextManager[None]:
@@ -41,7 +39,7 @@ def watch(*trained: "nn.Module | Optimizer", name: str | None = None) -> Abstrac
             )
     models = [each for each in trained if isinstance(each, nn.Module)]
     optimizers = [each for each in trained if isinstance(each, Optimizer)]
-    return watching(Order(_plain(name or _program()), models, optimizers, TIPS, CHECKS))
+    return watching(Order(plain_name(name or _program(), "training"), models, optimizers, TIPS, CHECKS))
 
 
 def _described(thing: object) -> str:
@@ -51,8 +49,3 @@ def _described(thing: object) -> str:
 def _program() -> str:
     """The name of the file that python runs; empty in an interactive session."""
     return os.path.splitext(os.path.basename(sys.argv[0]))[0] if sys.argv else ""
-
-
-def _plain(name: str) -> str:
-    """A name for a run: letters, digits, dots and dashes."""
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "training"

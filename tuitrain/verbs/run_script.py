@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import re
 import resource
 import signal
 import sys
@@ -26,10 +25,9 @@ from tuitrain.verbs.detach import Report
 from tuitrain.verbs.leaving import left_in_time
 from tuitrain.verbs.raw_log import LOG
 from tuitrain.verbs.rules import ignore_option, refuse_unknown
+from tuitrain.verbs.scripts import CHECKS, TIPS, plain_name
 from tuitrain.verbs.train import Display, display, display_options
 
-TIPS = "tuitrain.tips:TIPS"
-CHECKS = "tuitrain.checks:checks"
 POLL_S = 0.1
 LEAVE_WITHIN_S = 2.0
 """How long a script that is left at once has to end by itself."""
@@ -80,7 +78,7 @@ def run_script(
 ) -> int:
     """Run a script, seen as `shown` says and checked by all rules but those ignored; the exit code."""
     blocked = set(signal.pthread_sigmask(signal.SIG_BLOCK, () if shown.has_screen else PASSED_ON))
-    created = create_run(_plain_name(arguments))
+    created = create_run(_name(arguments))
     order = ScriptOrder(
         arguments=arguments,
         directory=created.directory,
@@ -217,7 +215,7 @@ def _refuse_what_is_no_script(arguments: Sequence[str]) -> None:
         raise UserError(f"There is no script {arguments[0]}: write its path as for python.")
 
 
-def _plain_name(arguments: Sequence[str]) -> str:
-    """The script's name for a run: letters, digits, dots and dashes."""
+def _name(arguments: Sequence[str]) -> str:
+    """The script's name for a run."""
     name = arguments[1] if arguments[0] == "-m" else Path(arguments[0]).stem
-    return re.sub(r"[^\w.-]+", "-", name).strip("-.") or "script"
+    return plain_name(name, "script")
