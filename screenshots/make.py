@@ -1,7 +1,8 @@
 """Makes every screenshot from a real run: `python screenshots/make.py [NAME ...]`.
 
-A scene trains a preset as `tuitrain PRESET` does, in a thread with its journal, opens the very screen on it, presses
-the keys a person would, and saves the screen as SVG. Nothing in a picture is drawn by hand.
+A scene trains a preset as `tuitrain PRESET` does, in a thread with its journal, or runs a script as `tuitrain run`
+does. It opens the very screen on it, presses the keys a person would, and saves the screen as SVG. Nothing in a picture
+is drawn by hand.
 """
 
 import asyncio
@@ -15,13 +16,15 @@ import msgspec
 from textual.pilot import Pilot
 
 from tuitrain.engine.host import Host, Order
-from tuitrain.engine.tip import Tip
+from tuitrain.engine.script.host import ScriptHost, ScriptOrder
 from tuitrain.preset import find_preset, load_preset
 from tuitrain.record.commands import Stop
 from tuitrain.record.journal import Journal
 from tuitrain.record.link import Inbox
 from tuitrain.record.state import RunView
 from tuitrain.ui.app import TuitrainApp
+from tuitrain.verbs.scripts import CHECKS, TIPS
+from tuitrain.verbs.train import load_tips, make_checks
 
 FOLDER = Path(__file__).parent
 PATIENCE_S = 60.0
@@ -32,9 +35,9 @@ EPOCHS = 10
 
 @dataclass(frozen=True)
 class Scene:
-    """A preset, a size in cells, and what happens before the picture is taken."""
+    """A preset or a script, a size in cells, and what happens before the picture is taken."""
 
-    preset: str
+    target: str
     size: tuple[int, int]
     play: Callable[["Stage"], Awaitable[None]]
 
@@ -105,6 +108,22 @@ async def _running(stage: Stage) -> None:
     await stage.executed(200)
 
 
+async def _script(stage: Stage) -> None:
+    await stage.executed(400)
+    await stage.until(lambda view: bool(view.validations) and bool(view.findings))
+    await stage.press("o")
+    await stage.until(lambda view: "FAIL" in view.reports["overfit"].summary)
+    await stage.press("o")
+    await stage.until(lambda view: view.switches.get("overfit") is False)
+    await stage.executed(1200)
+
+
+async def _capabilities(stage: Stage) -> None:
+    await stage.executed(200)
+    await stage.until(lambda view: view.capabilities is not None)
+    await stage.press("i")
+
+
 SCENES = {
     "mnist": Scene("mnist", (160, 48), _healthy),
     "blind": Scene("blind", (160, 48), _blind),
@@ -114,37 +133,48 @@ SCENES = {
     "help": Scene("mnist", (110, 40), _help),
     "medium": Scene("mnist", (100, 30), _running),
     "narrow": Scene("mnist", (60, 20), _running),
+    "script": Scene("spirals.py", (160, 48), _script),
+    "capabilities": Scene("spirals.py", (110, 40), _capabilities),
 }
 
 
 async def take(name: str, scene: Scene) -> None:
     """Play one scene and save its picture."""
     with tempfile.TemporaryDirectory() as folder:
-        inbox = Inbox()
         journal = Journal(Path(folder) / "journal.sqlite")
-        preset = load_preset(find_preset(scene.preset))
-        train = msgspec.structs.replace(preset.train, epochs=max(EPOCHS, preset.train.epochs))
-        preset = msgspec.structs.replace(preset, train=train)
-        order = Order(preset_name=scene.preset, preset=preset, directory=Path(folder), tips=_load_tips)
-        host = Host(order, journal, inbox)
-        app = TuitrainApp(journal=journal.path, link=inbox, name=scene.preset)
+        host: Host | ScriptHost = (
+            _script_host(scene, journal) if scene.target.endswith(".py") else _host(scene, journal)
+        )
+        app = TuitrainApp(journal=journal.path, link=host.inbox, name=scene.target)
         async with app.run_test(size=scene.size) as pilot:
             host.start()
             await scene.play(Stage(app, pilot))
             app.poll()
             await pilot.pause()
-            svg = app.export_screenshot(title=f"tuitrain {scene.preset}")
-            inbox.send(Stop())
+            svg = app.export_screenshot(title=f"tuitrain {scene.target}")
+            host.inbox.send(Stop())
             while not host.join(0):
                 await pilot.pause(0.05)
     (FOLDER / f"{name}.svg").write_text(svg, encoding="utf-8")
     print(f"{name}.svg")
 
 
-def _load_tips() -> Sequence[type[Tip]]:
-    from tuitrain.tips import TIPS  # loads torch: in the run's thread, as the program does
+def _host(scene: Scene, journal: Journal) -> Host | ScriptHost:
+    preset = load_preset(find_preset(scene.target))
+    train = msgspec.structs.replace(preset.train, epochs=max(EPOCHS, preset.train.epochs))
+    preset = msgspec.structs.replace(preset, train=train)
+    order = Order(
+        preset_name=scene.target, preset=preset, directory=journal.path.parent, tips=load_tips, checks=make_checks
+    )
+    return Host(order, journal, Inbox())
 
-    return TIPS
+
+def _script_host(scene: Scene, journal: Journal) -> Host | ScriptHost:
+    script = str(FOLDER / scene.target)
+    directory = journal.path.parent
+    return ScriptHost(
+        ScriptOrder(arguments=[script], directory=directory, tips=TIPS, checks=CHECKS, attended=True), journal
+    )
 
 
 def main(names: Sequence[str]) -> None:
