@@ -4,19 +4,22 @@
 
 In each round, one after the other: `python -c "import torch"` from its start to just after the import; and `tuitrain
 PRESET` in a terminal of 160x48, from its start to the first frame on the terminal and to the end of the first step (by
-the step's own time in the journal). The first round, which warms the disk's cache, is not counted. Where nothing else
-runs.
+the step's own time in the journal); then `tuitrain watch` of that run, halted meanwhile, to its first frame. The first
+round, which warms the disk's cache, is not counted. Where nothing else runs.
 """
 
 import argparse
 import contextlib
 import json
 import os
+import select
+import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,27 +43,48 @@ def import_torch_s() -> float:
     return float(done.stdout) - began_s
 
 
-def start_s(preset: str) -> tuple[float, float]:
-    """Seconds from the start of `tuitrain PRESET` to its first frame, and to the end of its first step."""
-    with tempfile.TemporaryDirectory() as state:
-        environment = os.environ | {"XDG_STATE_HOME": state, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
-        spawn: Any = ptyprocess.PtyProcess.spawn  # type: ignore[attr-defined]
-        began_s = time.time()
-        child = spawn([sys.executable, "-m", "tuitrain", preset], env=environment, dimensions=(48, 160))
-        try:
-            drawn, frame_s, looked_s = b"", 0.0, 0.0
-            while time.time() < began_s + LIMIT_S:
-                drawn = drawn[-len(FRAME) :] + os.read(child.fd, 1 << 16)
-                if not frame_s and FRAME in drawn:
-                    frame_s = time.time() - began_s
-                if frame_s and time.time() > looked_s + LOOK_INTERVAL_S:
-                    looked_s = time.time()
-                    if step_s := _first_step(Path(state)):
-                        return frame_s, step_s - began_s
-        finally:
-            child.terminate(force=True)
-            child.close()
-    raise TimeoutError(f"no first step within {LIMIT_S:.0f} s")
+def start_s(preset: str) -> tuple[float, float, float]:
+    """Seconds from the start of `tuitrain PRESET` to its first frame and its first step's end; of `watch` to its frame."""
+    with tempfile.TemporaryDirectory() as state, _spawned(state, preset) as (began_s, child):
+        frame_s = _first_frame(child) - began_s
+        while not (step_s := _first_step(Path(state))):
+            if time.time() > began_s + LIMIT_S:
+                raise TimeoutError(f"no first step within {LIMIT_S:.0f} s")
+            _take(child, LOOK_INTERVAL_S)
+        os.kill(child.pid, signal.SIGSTOP)
+        with _spawned(state, "watch") as (watch_began_s, viewer):
+            watch_s = _first_frame(viewer) - watch_began_s
+    return frame_s, step_s - began_s, watch_s
+
+
+@contextlib.contextmanager
+def _spawned(state: str, verb: str) -> Iterator[tuple[float, Any]]:
+    """When tuitrain was started, and its process in a terminal."""
+    environment = os.environ | {"XDG_STATE_HOME": state, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    spawn: Any = ptyprocess.PtyProcess.spawn  # type: ignore[attr-defined]
+    began_s = time.time()
+    child = spawn([sys.executable, "-m", "tuitrain", verb], env=environment, dimensions=(48, 160))
+    try:
+        yield began_s, child
+    finally:
+        child.kill(signal.SIGKILL)
+        child.close()
+
+
+def _first_frame(child: Any) -> float:  # noqa: ANN401 - of ptyprocess
+    """When it is drawn (seconds since the epoch)."""
+    drawn = b""
+    while FRAME not in drawn:
+        drawn = drawn[-len(FRAME) :] + os.read(child.fd, 1 << 16)
+    return time.time()
+
+
+def _take(child: Any, seconds: float) -> None:  # noqa: ANN401
+    """Read what is drawn, for so long."""
+    end_s = time.time() + seconds
+    while (left_s := end_s - time.time()) > 0:
+        if select.select([child.fd], [], [], left_s)[0]:
+            os.read(child.fd, 1 << 16)
 
 
 def _first_step(state: Path) -> float | None:
@@ -88,9 +112,10 @@ def main() -> None:
     options = parser.parse_args()
     rounds = []
     for number in range(options.rounds + 1):
-        torch_s, (frame_s, step_s) = import_torch_s(), start_s(options.preset)
+        torch_s, (frame_s, step_s, watch_s) = import_torch_s(), start_s(options.preset)
         if number:
-            rounds.append({"torch": torch_s, "frame": frame_s, "step": step_s, "step after torch": step_s - torch_s})
+            row = {"torch": torch_s, "frame": frame_s, "step": step_s, "step after torch": step_s - torch_s}
+            rounds.append(row | {"frame of watch": watch_s})
     for what in rounds[0]:
         low, middle, high = statistics.quantiles([each[what] for each in rounds], n=4)
         print(f"{what:18} {middle:.2f} s   ({low:.2f} to {high:.2f})")
