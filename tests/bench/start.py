@@ -44,7 +44,7 @@ def import_torch_s() -> float:
 
 
 def start_s(preset: str) -> tuple[float, float, float]:
-    """Seconds from the start of `tuitrain PRESET` to its first frame and its first step's end; of `watch` to its frame."""
+    """Seconds from the start of `tuitrain PRESET` to its first frame, and first step; of `watch` to its frame."""
     with tempfile.TemporaryDirectory() as state, _spawned(state, preset) as (began_s, child):
         frame_s = _first_frame(child) - began_s
         while not (step_s := _first_step(Path(state))):

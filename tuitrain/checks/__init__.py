@@ -33,25 +33,22 @@ from tuitrain.engine.observer import Observed, Observer
 RULES: tuple[Rule, ...] = (*OVERFITTING, *DATA, *CLIPPING, *MODES, *REGISTRATION, *LOOP, *LOSS, *CURVES)
 """Every rule."""
 
-SEEN: tuple[Callable[[Observed, Judge], Observer], ...] = (
+CALLS: tuple[Callable[[Observed, Judge], Observer], ...] = (
     Cycles,
     Unsteppeds,
-    Graphs,
-    Structures,
     Evaluations,
     Modes,
     Makings,
     Schedules,
-    Feeding,
-    Placings,
-    Reports,
-    Numbers,
     Keeping,
 )
-"""Every observer that makes subjects for them."""
+"""Observers that make subjects of the calls of a loop: tuitrain's own loop makes the right ones."""
+
+ANY: tuple[Callable[[Observed, Judge], Observer], ...] = (Graphs, Structures, Feeding, Placings, Reports, Numbers)
+"""Observers that make subjects of what any loop trains, on what, and with what effect."""
 
 
 def checks(run: Observed, ignored: Sequence[str] = ()) -> Sequence[Observer]:
     """All that listens to a training, to judge it by all rules but those ignored."""
     judge = Judge(run, [rule for rule in RULES if rule.slug not in ignored])
-    return [make(run, judge) for make in SEEN]
+    return [make(run, judge) for make in (ANY if run.own_loop else (*CALLS, *ANY))]

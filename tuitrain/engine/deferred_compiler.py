@@ -15,9 +15,11 @@ NAME = "torch._dynamo"
 
 
 def defer_compiler() -> None:
-    """Put a stand-in in the place of torch._dynamo, unless that is loaded."""
+    """Put a stand-in in the place of torch._dynamo, unless that is loaded. Loads torch."""
+    import torch
+
     if NAME not in sys.modules:
-        sys.modules[NAME] = _Deferred(NAME)
+        torch._dynamo = sys.modules[NAME] = _Deferred(NAME)  # the attribute: else torch looks for it at every step
 
 
 class _Deferred(ModuleType):

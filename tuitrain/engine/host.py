@@ -68,9 +68,9 @@ class Host:
     def _run_session(self) -> None:
         self.recorder.say(Status, state="loading", message="Loading torch")
         _bound_openmp_spinning()
-        defer_compiler()
         from tuitrain.engine.session import Session
 
+        defer_compiler()
         Session(self.order, self.recorder, self.inbox, resumes=self.resumes).run()
 
     def _fail(self, message: str, reason: str) -> None:

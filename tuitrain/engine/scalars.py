@@ -58,8 +58,11 @@ class Scalars:
     def add(self, note: object, loss: Tensor, before: Tensor, after: Tensor | None, correct: Tensor | None) -> None:
         """Write one row of 0-dimensional tensors; `note` comes back beside it. No value is read here."""
         row = self._rows[len(self._notes)]
-        scalars = [loss, before, after, correct]
-        torch.stack([self._absent if s is None else s.detach().float() for s in scalars], out=row)
+        absent = self._absent  # a float32, so that the others become one as they are stacked
+        scalars = [
+            absent if s is None else s.detach() if s.requires_grad else s for s in (loss, before, after, correct)
+        ]
+        torch.stack(scalars, out=row)
         self._notes.append(note)
 
     def read_later(self, tensor: Tensor, use: Callable[[Tensor], None]) -> None:
@@ -106,3 +109,9 @@ class Scalars:
     def _new_buffer(self) -> tuple[Tensor, tuple[Tensor, ...]]:
         buffer = torch.empty(CAPACITY, len(COLUMNS), device=self._device)
         return buffer, buffer.unbind()
+
+
+def _plain(scalar: Tensor) -> Tensor:
+    """As float32, without its graph; most are: each call of torch that is not made is a microsecond a step."""
+    detached = scalar.detach() if scalar.requires_grad else scalar
+    return detached if detached.dtype is torch.float32 else detached.float()
