@@ -41,6 +41,7 @@ def own_places() -> Iterator[Path]:
         (place / "last").mkdir(mode=0o700)
         patch.setenv("XDG_RUNTIME_DIR", str(place / "runtime"))
         patch.setattr(tempfile, "tempdir", str(place / "temporary"))
+        patch.setenv("TMPDIR", str(place / "temporary"))  # platformdirs takes only what the environment names, too
         patch.setattr(unix_socket, "LAST_RESORT", place / "last")
         yield place
 

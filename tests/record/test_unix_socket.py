@@ -171,10 +171,21 @@ def test_a_path_too_long_for_a_socket_is_not_chosen(places: Path, monkeypatch: p
     long.mkdir()
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(long))
     monkeypatch.setattr("tempfile.tempdir", str(long))
+    monkeypatch.setenv("TMPDIR", str(long))
     path = socket_path(Path("run"))
     assert path.parent.parent == places / "last"
     longest = path.with_name("s" * (MOST_PATH_BYTES - len(os.fsencode(path.parent)) - 1))
     listen_at(longest).close()
+
+
+def test_without_any_runtime_directory_there_is_the_temporary_one(
+    places: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(name: str) -> Path:
+        raise PermissionError("no safe temporary directory; set XDG_RUNTIME_DIR")
+
+    monkeypatch.setattr("platformdirs.user_runtime_path", refuse)
+    assert socket_path(Path("run")).parent == places / "temporary" / f"tuitrain-{os.geteuid()}"
 
 
 def test_what_a_dead_process_left_is_replaced(places: Path) -> None:

@@ -142,11 +142,18 @@ def peer_of(connection: socket.socket) -> Peer:
 
 
 def _candidates() -> list[Path]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # where there is no runtime directory it names a substitute, and warns
-        runtime = platformdirs.user_runtime_path("tuitrain")
     own = f"tuitrain-{os.geteuid()}"
-    return list(dict.fromkeys([runtime, Path(tempfile.gettempdir()) / own, LAST_RESORT / own]))
+    return list(dict.fromkeys([*_runtime(), Path(tempfile.gettempdir()) / own, LAST_RESORT / own]))
+
+
+def _runtime() -> list[Path]:
+    """The runtime directory, or the substitute that platformdirs has for it; none where it trusts neither."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a substitute
+        try:
+            return [platformdirs.user_runtime_path("tuitrain")]
+        except PermissionError:
+            return []
 
 
 def _unix_socket() -> socket.socket:
