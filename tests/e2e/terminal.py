@@ -26,6 +26,9 @@ ROOT = Path(__file__).parents[2]
 TIMEOUT_S = 60
 """For what must come, however busy the machine is."""
 
+HELD_BYTES = 4000
+"""So much of what is not read, at the least, the kernel owns up to when it holds all it can."""
+
 POLL_S = 0.05
 WIDE, NARROW = (160, 48), (60, 20)
 """Columns and rows."""

@@ -3,6 +3,7 @@
 import shutil
 import signal
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import psutil
 import pytest
 
 from tests.e2e.idle import RUN, STEPS, assert_idle_but_for_training, await_steps
-from tests.e2e.terminal import TIMEOUT_S
+from tests.e2e.terminal import HELD_BYTES, TIMEOUT_S
 from tests.e2e.watched import watched
 from tuitrain.record.commands import Set
 from tuitrain.record.link import SocketLink
@@ -53,10 +54,10 @@ def test_a_screen_without_a_terminal_takes_nothing_and_the_run_is_steered(
 def test_a_terminal_that_is_never_read_does_not_hold_up_a_step_nor_the_end(tmp_path: Path) -> None:
     with watched(tmp_path, *RUN) as run:
         run.terminal.wait_for("● all")
-        held = -1
-        while held < (held := run.terminal.unread):
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while run.terminal.unread < HELD_BYTES:
+            assert time.monotonic() < deadline_s, f"only {run.terminal.unread} bytes were drawn"
             await_steps(run, STEPS)  # each of which would be drawn
-        assert held > 0
         run.terminal.process.send_signal(signal.SIGTERM)
         assert run.terminal.process.wait(TIMEOUT_S) == 0
         assert run.terminal.wait_end() == 0

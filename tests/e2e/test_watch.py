@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.terminal import TIMEOUT_S, Terminal, environment, tuitrain
+from tests.e2e.terminal import HELD_BYTES, TIMEOUT_S, Terminal, environment, tuitrain
 from tests.e2e.watched import ENDLESS, watched
 
 RUN = ("unregistered", *ENDLESS, "--batch-size", "8")
@@ -17,7 +17,6 @@ WITHOUT_A_SIGNAL = pytest.param(
     ("setsid", "--wait"), marks=pytest.mark.skipif(shutil.which("setsid") is None, reason="there is no setsid(1)")
 )
 """In a session of its own, which the terminal does not control: nobody is told that it goes away."""
-HELD_BYTES = 4000
 MORE_THAN_IS_HELD = 500, 200
 """The size of a terminal of which one picture is more than the kernel holds of what is not read: 68 KiB on Linux."""
 

@@ -3,10 +3,11 @@
 import os
 import signal
 import sys
+import time
 from contextlib import closing
 from pathlib import Path
 
-from tests.e2e.terminal import Terminal, environment
+from tests.e2e.terminal import HELD_BYTES, TIMEOUT_S, Terminal, environment
 from tests.engine.script.scripts import arguments_of
 from tuitrain.record.events import Applied, End, LogLine
 from tuitrain.record.journal import News, Reader
@@ -59,12 +60,12 @@ def test_when_the_terminal_goes_away_the_script_goes_on(tmp_path: Path) -> None:
 def test_terminated_it_leaves_though_its_terminal_is_never_read(tmp_path: Path) -> None:
     with Terminal([*VERB, *arguments_of("live plain")], environment(tmp_path), size=(500, 200)) as terminal:
         terminal.wait_for("live.py", "TRAIN")
-        held = -1
-        while held < (held := terminal.unread):
+        deadline_s = time.monotonic() + TIMEOUT_S
+        while terminal.unread < HELD_BYTES:
+            assert time.monotonic() < deadline_s, f"only {terminal.unread} bytes were drawn"
             seen = recorded(tmp_path).steps[-1].executed
-            while recorded(tmp_path).steps[-1].executed < seen + 500:
+            while recorded(tmp_path).steps[-1].executed < seen + 100:
                 assert terminal.process.poll() is None
-        assert held > 0
         os.kill(terminal.process.pid, signal.SIGTERM)
         assert terminal.process.wait(60) == -signal.SIGTERM
         terminal.wait_end()
